@@ -1,0 +1,229 @@
+"""The configuration, typed: every key with its unit, its default and its meaning.
+
+The defaults are the published protocol (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018),
+applied to point defects). `config/config.yaml`, its JSON schema and the table of keys in
+`config/README.md` are generated from these types by `python scripts/generate_config.py`.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from defectpool.errors import DefectpoolError
+
+DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
+Pooling = Literal["mean", "max", "sum", "softmax", "contrast"]
+Convolution = Literal["gated", "summed"]
+
+SUPERCELL = re.compile(r"[1-9]\d*x[1-9]\d*|-?\d+_-?\d+x-?\d+_-?\d+")
+
+
+def supercell_label(value: Any) -> str:
+    """Label of a supercell: "2x2" as it is, [[2, 1], [-1, 1]] as "2_1x-1_1"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"{value}x{value}"
+    elif isinstance(value, (list, tuple)):
+        value = "x".join("_".join(str(entry) for entry in row) for row in value)
+    if not isinstance(value, str) or not SUPERCELL.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no supercell: write 2x2, 3x2 or a 2 by 2 matrix of whole numbers"
+        )
+    return value
+
+
+def supercell_matrix(label: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """In-plane matrix of a supercell label; its rows are the new a and b in units of the old."""
+    first, second = label.split("x")
+    if "_" in label:
+        (a, b), (c, d) = (tuple(int(n) for n in row.split("_")) for row in (first, second))
+        return (a, b), (c, d)
+    return (int(first), 0), (0, int(second))
+
+
+def _proper(label: str) -> str:
+    (a, b), (c, d) = supercell_matrix(label)
+    if a * d - b * c == 0:
+        raise ValueError(f"supercell {label} has no area: its rows are parallel")
+    return label
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{values} names something twice")
+    return values
+
+
+Supercell = Annotated[str, BeforeValidator(supercell_label), AfterValidator(_proper)]
+Species = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
+
+
+class Section(BaseModel):
+    """A group of keys; a key that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MaterialsSettings(Section):
+    """Where the host monolayers come from and which of them are taken."""
+
+    source: Literal["embedded", "database", "files", "optimade"] = Field(
+        "embedded",
+        description="embedded: textbook monolayers that come with defectpool; database: an ASE "
+        "database of C2DB; files: a folder, glob or archive of structure files; "
+        "optimade: an OPTIMADE server.",
+    )
+    path: str | None = Field(
+        None, description="Database file, or folder, glob or archive (database, files)."
+    )
+    select: str = Field("", description="ASE select expression (database), e.g. 'natoms<=6'.")
+    max_atoms: int | None = Field(
+        None, ge=1, description="Largest number of atoms in the host's primitive cell."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Take a random sample of so many hosts (empty: all)."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the random sample.")
+
+
+class StructuresSettings(Section):
+    """How defects are put into the hosts."""
+
+    choose: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Defects of a type that are taken from each host: a number, drawn at random, "
+        "or all inequivalent ones.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the draw.")
+    symprec: float = Field(
+        0.1, gt=0, description="Tolerance of the layer symmetry in Å (C2DB's own is 0.1)."
+    )
+    substitution: list[Species] | Literal["neighbors", "same_group"] = Field(
+        ["H", "Li"],
+        description="Substituting species: a list, or a rule (neighbors in the periodic table, "
+        "same_group).",
+    )
+    interstitial: list[Species] = Field(
+        ["H", "Li", "Ag", "Br"], min_length=1, description="Interstitial species."
+    )
+
+
+class GraphSettings(Section):
+    """How a structure becomes a crystal graph."""
+
+    radius: float = Field(8.0, gt=0, le=20, description="Cutoff radius in Å.")
+    max_neighbors: int = Field(12, ge=1, description="Neighbours kept for each site.")
+    ties: Literal["cut", "keep"] = Field(
+        "cut",
+        description="cut: exactly max_neighbors, in a fixed order where distances are equal; "
+        "keep: all of the last shell.",
+    )
+    resolution: float = Field(
+        0.001, gt=0, le=0.05, description="Distances are rounded to this many Å."
+    )
+    compression: bool = Field(
+        True,
+        description="Store sites that the network cannot tell apart as one node (exact).",
+    )
+
+
+class NetworkSettings(Section):
+    """Size of the network (defaults as published)."""
+
+    width: int = Field(64, ge=1, description="Features of a site.")
+    convolutions: int = Field(3, ge=1, description="Number of convolutions.")
+    hidden: int = Field(128, ge=1, description="Width of the hidden layer.")
+    gaussians: int = Field(
+        41, ge=2, description="Gaussians of the distance expansion, from 0 Å to the radius."
+    )
+
+
+class TrainingSettings(Section):
+    """How the network is trained and tested."""
+
+    epochs: int = Field(30, ge=1, description="Passes over the training structures.")
+    folds: int = Field(5, ge=2, description="Folds of hosts; each is the test set once.")
+    repeats: int = Field(1, ge=1, description="Repetitions with other folds and weights.")
+    validation: float = Field(
+        0.1, gt=0, lt=0.5, description="Share of the training formulas that picks the epoch."
+    )
+    seed: int = Field(0, ge=0, description="Seed of folds, weights and batches.")
+    batch_size: int = Field(64, ge=2, description="Structures in a batch.")
+    learning_rate: float = Field(0.01, gt=0, description="Peak of the one-cycle schedule.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of AdamW.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU where there is one; cuda without a GPU is an error."
+    )
+
+
+class ResultsSettings(Section):
+    """How predictions become figures."""
+
+    bootstrap: int = Field(
+        2000, ge=100, description="Resamples of the hosts behind each 95 % interval."
+    )
+
+
+class Config(Section):
+    """A campaign: materials x defects x supercells x poolings x convolutions."""
+
+    materials: MaterialsSettings = MaterialsSettings()
+    defects: Annotated[list[DefectType], Field(min_length=1), AfterValidator(_unique)] = Field(
+        ["vacancy", "antisite", "substitution", "interstitial"], description="Types of defects."
+    )
+    supercells: Annotated[list[Supercell], Field(min_length=1), AfterValidator(_unique)] = Field(
+        ["2x2", "6x6"],
+        description="Supercells: nxn, mxn, or a 2 by 2 matrix of whole numbers.",
+    )
+    structures: StructuresSettings = StructuresSettings()
+    graph: GraphSettings = GraphSettings()
+    poolings: Annotated[list[Pooling], Field(min_length=1), AfterValidator(_unique)] = Field(
+        ["mean", "max"], description="Poolings that are compared."
+    )
+    convolutions: Annotated[list[Convolution], Field(min_length=1), AfterValidator(_unique)] = (
+        Field(["gated"], description="Convolutions: gated (eq. 5), summed (eq. 4).")
+    )
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    results: ResultsSettings = ResultsSettings()
+    shards: int = Field(
+        2, ge=1, le=4096, description="Parts into which the hosts are dealt; one job each."
+    )
+
+    @model_validator(mode="after")
+    def _source_has_path(self) -> "Config":
+        if self.materials.source in ("database", "files") and not self.materials.path:
+            raise ValueError(f"materials.path is missing: source {self.materials.source} needs it")
+        return self
+
+
+def load(raw: dict[str, Any]) -> Config:
+    """Check a configuration as read from YAML.
+
+    Raises
+    ------
+    DefectpoolError
+        Lists every key that is unknown or has an impossible value.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "config"
+            if problem["type"] == "extra_forbidden":
+                lines.append(f"{key}: unknown key; config/README.md lists the known ones")
+            else:
+                message = problem["msg"].removeprefix("Value error, ")
+                lines.append(f"{key}: {message} (got {problem['input']!r})")
+        raise DefectpoolError(
+            "the configuration cannot be used:\n  " + "\n  ".join(lines)
+        ) from None
