@@ -1,0 +1,58 @@
+# Everything runs in a virtual environment that `make env` makes from the lock in envs/.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: env table test test-slurm test-report benchmark lint format config lock clean
+
+env: $(READY)
+
+$(READY): envs/requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "defectpool needs Python 3.11 or newer; call make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	touch $@
+
+# The campaign on the embedded materials: results/table.csv, results/table.md, results/plots/.
+table: env
+	PATH="$(abspath $(BIN)):$$PATH" snakemake
+
+test: env
+	$(BIN)/python -m pytest
+
+# Needs SLURM (Debian: slurmctld slurmd slurm-client munge slurmdbd mariadb-server).
+test-slurm: env
+	$(BIN)/python -m pytest tests/slurm
+
+benchmark: env
+	for script in tests/benchmarks/*.py; do PYTHONPATH=scripts $(BIN)/python $$script || exit 1; done
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/python scripts/generate_config.py --check
+	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+# Write config.yaml, its schema and the table of keys from the types.
+config: env
+	$(BIN)/python scripts/generate_config.py
+
+# Resolve the direct dependencies anew and pin what they need.
+lock:
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --requirement envs/requirements.in
+	$(VENV)-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed "s/+cpu//" > envs/requirements.txt
+	rm -r $(VENV)-lock
+
+clean:
+	rm -rf results/[!R]* .snakemake

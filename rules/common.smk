@@ -1,0 +1,62 @@
+"""Settings and helper functions that the rules share."""
+
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from defectpool import science
+from defectpool.config import load
+from defectpool.errors import DefectpoolError
+from defectpool.identity import shard_labels
+from snakemake.exceptions import WorkflowError
+
+try:
+    SETTINGS = load(config)
+except DefectpoolError as error:
+    raise WorkflowError(str(error)) from None
+
+SHARDS = shard_labels(SETTINGS.shards)
+
+
+wildcard_constraints:
+    defect="|".join(SETTINGS.defects),
+    supercell="|".join(SETTINGS.supercells),
+    pooling="|".join(SETTINGS.poolings),
+    convolution="|".join(SETTINGS.convolutions),
+    shard=r"\d+",
+
+
+def settings(section, **dropped):
+    """Values of a section of the config, as a rule's parameter: a change reruns the rule."""
+    return getattr(SETTINGS, section).model_dump(mode="json", **dropped)
+
+
+def code(script):
+    """Digest of the science that a script runs, as a parameter: a changed line reruns the rule."""
+    return science.digest(SCRIPTS / script)
+
+
+def every_entry(pattern):
+    """Return one file for each entry of the table."""
+    return expand(
+        pattern,
+        defect=SETTINGS.defects,
+        supercell=SETTINGS.supercells,
+        pooling=SETTINGS.poolings,
+        convolution=SETTINGS.convolutions,
+    )
+
+
+def source_file(_):
+    """Return the database that the hosts come from, so that a newer one is noticed."""
+    materials = SETTINGS.materials
+    if materials.source != "database":
+        return []
+    if not Path(materials.path).is_file():
+        raise WorkflowError(
+            f"materials.path: there is no file {materials.path}; "
+            "give the ASE database of C2DB, or use materials.source: embedded"
+        )
+    return [materials.path]
