@@ -1,0 +1,18 @@
+"""Turn a shard of structures into crystal graphs."""
+
+from pathlib import Path
+
+from defectpool.graphs.shards import write_shard
+from defectpool.structures.store import read_structures
+
+from defectpool.config import GraphSettings
+from defectpool.job import logging_to
+
+with logging_to(snakemake.log[0]):
+    counts = write_shard(
+        Path(snakemake.output[0]),
+        read_structures(Path(snakemake.input[0])),
+        GraphSettings(**snakemake.params.graph),
+        rounds=snakemake.params.rounds,
+    )
+    print(counts)
