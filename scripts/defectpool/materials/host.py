@@ -1,0 +1,137 @@
+"""A host monolayer, and the files that hold many."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from ase import Atoms
+
+from defectpool.errors import DefectpoolError
+from defectpool.extxyz import Value, read_frames, write_frame
+from defectpool.files import replacing
+from defectpool.identity import content_id
+
+Properties = dict[str, Value]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+LONGEST_NAME = 80
+OWN = ("id", "formula", "source")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A monolayer that defects are put into.
+
+    Attributes
+    ----------
+    id
+        Unique and stable, such as the C2DB uid `1MoS2-1`; safe as the name of a file.
+    atoms
+        The slab: a and b periodic with a along x, vacuum along c, centred, pbc (True, True, False).
+    formula
+        Reduced formula as pymatgen writes it; all polymorphs share it.
+    source
+        Where it came from: file, row, address.
+    properties
+        What the source knows of it, for instance ehull (eV/atom), layergroup, doi.
+    """
+
+    id: str
+    atoms: Atoms
+    formula: str
+    source: str
+    properties: Properties = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A structure as a source gives it; `id` is None where the source has no name for it."""
+
+    id: str | None
+    atoms: Atoms
+    source: str
+    properties: Properties = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A structure that is left out: its id (or where it is), a reason code and the details."""
+
+    id: str
+    reason: str
+    message: str
+
+
+class BadStructure(ValueError):  # noqa: N818 - the field's term; it is a verdict, not a failure
+    """A structure that cannot be a host, with its reason code."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def safe_id(name: str) -> str:
+    """Turn a name into an id that is safe in file names; a name that is safe stays as it is.
+
+    A changed name gets a piece of its hash, so that two names never become one.
+    """
+    if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
+        return name
+    clean = re.sub(r"[^A-Za-z0-9_.+=-]+", "_", name).strip("._+=-")[: LONGEST_NAME - 9]
+    return f"{clean or 'host'}-{content_id(name, length=8)}"
+
+
+def content_name(formula: str, atoms: Atoms) -> str:
+    """Id of a structure that has no name: its formula and a hash of what it is made of.
+
+    Cell and positions count to 1e-5 Å, as they stand in the source, so that the id does not depend
+    on the row or file that holds the structure.
+    """
+    lengths = np.vstack([atoms.cell.array, atoms.positions]).round(5) + 0.0
+    return f"{formula}-{content_id(atoms.numbers.tolist(), lengths.tolist())}"
+
+
+def write_host(file: TextIO, host: Host) -> None:
+    """Append one host to an open extended XYZ file."""
+    info = {"id": host.id, "formula": host.formula, "source": host.source}
+    info |= {key: host.properties[key] for key in sorted(host.properties)}
+    atoms = host.atoms
+    write_frame(file, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, info)
+
+
+def write_hosts(path: Path, hosts: Sequence[Host]) -> None:
+    """Write hosts as extended XYZ, one frame a host, in the order given."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for host in hosts:
+            write_host(file, host)
+
+
+def read_hosts(path: Path) -> list[Host]:
+    """Read hosts that `write_hosts` wrote, with the same bits.
+
+    Raises
+    ------
+    DefectpoolError
+        If the file is damaged or is not a file of hosts.
+    """
+    return list(iterate_hosts(path))
+
+
+def iterate_hosts(path: Path) -> Iterator[Host]:
+    """Read hosts one by one; see `read_hosts`."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for frame in read_frames(file):
+                info = frame.info
+                yield Host(
+                    str(info["id"]),
+                    Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc),
+                    str(info["formula"]),
+                    str(info["source"]),
+                    {key: value for key, value in info.items() if key not in OWN},
+                )
+    except (ValueError, KeyError) as error:
+        raise DefectpoolError(f"{path}: damaged file of hosts ({error}); make it anew") from error
