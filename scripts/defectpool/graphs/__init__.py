@@ -1,0 +1,60 @@
+"""Crystal graphs: from structures to what the network reads."""
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+
+def cif_to_graph(
+    path: str | os.PathLike[str],
+    radius: float = 8.0,
+    max_neighbors: int = 12,
+    ties: Literal["cut", "keep"] = "cut",
+) -> "Data":
+    """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
+
+    Parameters
+    ----------
+    path
+        CIF file with one ordered crystal structure.
+    radius
+        Cutoff radius in Å.
+    max_neighbors
+        Nearest neighbours of each site. A site that has fewer within `radius` keeps those.
+    ties
+        What becomes of neighbours as far as the last one wanted: "cut" keeps exactly
+        `max_neighbors`, in an order that depends on the neighbours' environments and not on the
+        order of the atoms (`defectpool.graphs.crystal_graph.cut`); "keep" keeps all of them.
+
+    Returns
+    -------
+    torch_geometric.data.Data
+        `x` [sites, 92] element features, `pos` [sites, 3] in Å, `edge_index` [2, edges] (row 0
+        the neighbour that sends, row 1 the site that receives; sorted by row 1, then distance),
+        `edge_attr` [edges, 1] distance in Å, not rounded. Types float32 and int64.
+
+    Raises
+    ------
+    DefectpoolError
+        If the file is missing, is no CIF, or has disordered sites or elements without features.
+    """
+    import numpy as np
+    import torch
+    from torch_geometric.data import Data
+
+    from defectpool.config import GraphSettings
+    from defectpool.graphs.crystal_graph import edges_of, read_cif
+    from defectpool.graphs.elements import feature_table
+
+    resolution = GraphSettings().resolution
+    crystal = read_cif(path)
+    edges = edges_of([crystal], radius, max_neighbors, ties, resolution)
+    order = np.lexsort((edges.source, edges.distance, edges.target))
+    return Data(
+        x=torch.from_numpy(feature_table()[crystal.numbers]),
+        pos=torch.tensor(crystal.positions, dtype=torch.float32),
+        edge_index=torch.from_numpy(np.stack([edges.source, edges.target])[:, order]),
+        edge_attr=torch.tensor(edges.distance[order, None], dtype=torch.float32),
+    )

@@ -1,0 +1,244 @@
+"""Crystal graphs: each site receives from its nearest neighbours.
+
+Source: Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018): the 12 nearest neighbours within
+8 Å. Where the 12th stands in a shell of equal distances, the published code keeps those that come
+first in the list of atoms. Here the choice depends on what the atoms see, not on their numbers.
+"""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defectpool.errors import DefectpoolError
+from defectpool.graphs.compression import Quotient, compress, mix, uncompressed
+from defectpool.graphs.elements import unknown_elements
+from defectpool.graphs.neighbors import TIE_TOLERANCE, starts, whole_shells
+
+# Fractional part of the golden ratio: it puts the edges between bins as far from all short
+# decimals (3.16, 3.1605 Å) as they can be, so that rounding does not split what is equal.
+PHASE = 0.6180339887498949
+
+# Rounds of colours that a cut in a shell may look at, each one neighbour further away.
+CUT_ROUNDS = 3
+
+# Displacements are compared in steps of this (Å), the last resort between equal environments.
+_STEP = 0.01
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """What a graph is made from: atomic numbers, positions and cell in Å, periodic directions."""
+
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Edges of one or more graphs, sorted by target; `distance` in Å, exact."""
+
+    target: NDArray[np.int64]
+    source: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    displacement: NDArray[np.float64]
+
+
+def read_cif(path: str | os.PathLike[str]) -> Crystal:
+    """Read an ordered crystal from a CIF file, periodic along all three cell vectors.
+
+    Raises
+    ------
+    DefectpoolError
+        If the file is missing, is no CIF, or has disordered sites or elements without features.
+    """
+    from pymatgen.core import Structure
+
+    if not Path(path).is_file():
+        raise DefectpoolError(f"{path}: there is no such CIF file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # rounded coordinates, and the like
+            structure = Structure.from_file(str(path))
+    except Exception as error:  # pymatgen raises what comes
+        raise DefectpoolError(f"{path} cannot be read as a CIF file: {error}") from error
+    if not structure.is_ordered:
+        raise DefectpoolError(f"{path} has sites that are partly occupied; give an ordered cell")
+    numbers = np.array(structure.atomic_numbers, dtype=np.int64)
+    unknown = unknown_elements(numbers)
+    if unknown:
+        raise DefectpoolError(f"{path}: no features for the atomic numbers {unknown}")
+    return Crystal(
+        numbers=numbers,
+        positions=structure.cart_coords,
+        cell=structure.lattice.matrix,
+        pbc=np.ones(3, dtype=np.int64),
+    )
+
+
+def distance_bins(distance: NDArray[np.float64], resolution: float) -> NDArray[np.int64]:
+    """Give the number of the bin that a distance (Å) falls into; bins are `resolution` (Å) wide."""
+    return np.floor(distance / resolution + PHASE).astype(np.int64)
+
+
+def bin_distances(bins: NDArray[np.int64], resolution: float) -> NDArray[np.float64]:
+    """Distance in Å at the centre of each bin."""
+    return (bins - PHASE + 0.5) * resolution
+
+
+def edges_of(
+    crystals: Sequence[Crystal],
+    radius: float,
+    max_neighbors: int,
+    ties: Literal["cut", "keep"],
+    resolution: float,
+) -> Edges:
+    """Edges of the graphs of some crystals, their sites numbered on from one to the next.
+
+    Parameters
+    ----------
+    crystals
+        One or more.
+    radius
+        Cutoff radius in Å.
+    max_neighbors
+        Neighbours of each site; fewer where there are not so many within `radius`.
+    ties
+        "cut" for exactly `max_neighbors`, "keep" for the whole shell of the last one.
+    resolution
+        Width of the distance bins in Å by which environments are compared (ties cut).
+    """
+    found, nearest, first = [], [], 0
+    for crystal in crystals:
+        neighbors, last = whole_shells(
+            crystal.positions, crystal.cell, crystal.pbc, radius, max_neighbors
+        )
+        displacement = (
+            crystal.positions[neighbors.source]
+            - crystal.positions[neighbors.target]
+            + neighbors.shift @ crystal.cell
+        )
+        found.append(
+            (neighbors.target + first, neighbors.source + first, neighbors.distance, displacement)
+        )
+        nearest.append(last)
+        first += len(last)
+    edges = Edges(*(np.concatenate(values) for values in zip(*found, strict=True)))
+    if ties == "keep":
+        return edges
+    numbers = np.concatenate([crystal.numbers for crystal in crystals])
+    return cut(edges, numbers, np.concatenate(nearest), max_neighbors, resolution)
+
+
+def environments(
+    numbers: NDArray[np.int64],
+    target: NDArray[np.int64],
+    source: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    rounds: int = CUT_ROUNDS,
+) -> list[NDArray[np.uint64]]:
+    """Colours of the sites after 0, 1, ... rounds, that depend on nothing but what is around them.
+
+    A colour is a 64-bit hash of the site's colour and the multiset of (neighbour's colour,
+    distance bin) a round before; of equal environments everywhere it is equal, in whatever
+    crystal, order or orientation.
+    """
+    offsets = starts(target, len(numbers))
+    filled = offsets[1:] > offsets[:-1]
+    step = mix(bins.astype(np.uint64))
+    colours = [mix(numbers.astype(np.uint64))]
+    for _ in range(rounds):
+        sums = np.zeros(len(numbers), dtype=np.uint64)
+        if len(target):
+            sums[filled] = np.add.reduceat(mix(colours[-1][source] ^ step), offsets[:-1][filled])
+        colours.append(mix(mix(colours[-1]) + sums))
+    return colours
+
+
+def cut(
+    edges: Edges,
+    numbers: NDArray[np.int64],
+    last: NDArray[np.float64],
+    max_neighbors: int,
+    resolution: float,
+) -> Edges:
+    """Cut whole shells down to `max_neighbors` neighbours.
+
+    Nearer shells are kept. Of the last shell (distances equal within `TIE_TOLERANCE`) those are
+    taken whose atomic number is smallest, then those whose environment comes first in an order
+    that is arbitrary but fixed: one, two, ... bonds deep, so that a defect far away does not
+    change the choice among neighbours that differ nearby. Neighbours that are equal in all this
+    are taken by their displacement (x, y, z), which alone depends on the crystal's orientation.
+
+    Parameters
+    ----------
+    edges
+        Whole shells.
+    numbers
+        Atomic number of each site.
+    last
+        Distance of each site's `max_neighbors`-th neighbour in Å, infinite if it has fewer.
+    max_neighbors, resolution
+        As in `edges_of`.
+    """
+    offsets = starts(edges.target, len(numbers))
+    tied = np.diff(offsets) > max_neighbors
+    if not tied.any():
+        return edges
+    bins = distance_bins(edges.distance, resolution)
+    colours = environments(numbers, edges.target, edges.source, bins)
+    # 8 bits of the element, then 18 to 19 of each round's hash: what differs early is what counts,
+    # and two hashes that begin alike only leave the choice to the next key.
+    rank = numbers.astype(np.uint64) << np.uint64(56)
+    for colour, shift in zip(colours[1:], (38, 19, 0), strict=True):
+        rank |= (colour >> np.uint64(64 - 18 - (shift < 38))) << np.uint64(shift)
+    shell = np.flatnonzero(
+        tied[edges.target] & (edges.distance >= last[edges.target] - TIE_TOLERANCE)
+    )
+    target = edges.target[shell]
+    steps = np.floor(edges.displacement[shell] / _STEP + PHASE).astype(np.int64)
+    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], rank[edges.source[shell]], target))
+    shell, target = shell[order], target[order]
+    in_shell = np.bincount(target, minlength=len(numbers))
+    before = np.cumsum(in_shell) - in_shell
+    place = np.arange(len(shell)) - before[target]
+    inside = np.diff(offsets) - in_shell
+    keep = np.ones(len(edges.target), dtype=bool)
+    keep[shell[place >= max_neighbors - inside[target]]] = False
+    return Edges(
+        edges.target[keep], edges.source[keep], edges.distance[keep], edges.displacement[keep]
+    )
+
+
+def quotients(
+    crystals: Sequence[Crystal],
+    radius: float,
+    max_neighbors: int,
+    ties: Literal["cut", "keep"],
+    resolution: float,
+    rounds: int | None,
+) -> Quotient:
+    """Graphs of some crystals as one graph of classes (or of sites), side by side.
+
+    Parameters
+    ----------
+    crystals, radius, max_neighbors, ties, resolution
+        As in `edges_of`.
+    rounds
+        Number of convolutions for which the compression has to be exact; None for none, where
+        every site is a class.
+    """
+    edges = edges_of(crystals, radius, max_neighbors, ties, resolution)
+    bins = distance_bins(edges.distance, resolution)
+    numbers = np.concatenate([crystal.numbers for crystal in crystals])
+    if rounds is None:
+        return uncompressed(len(numbers), edges.target, edges.source, bins)
+    graph = np.repeat(np.arange(len(crystals)), [len(crystal.numbers) for crystal in crystals])
+    return compress(graph * 128 + numbers, edges.target, edges.source, bins, rounds)
