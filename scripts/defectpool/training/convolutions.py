@@ -1,0 +1,214 @@
+"""The convolutions of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)).
+
+Both compute on the rows and messages of a `Layer` (see `dataset`), each of which may stand for
+many sites or edges; sums, and the statistics of batch normalization, count them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from defectpool.training.dataset import Layer, Rows, SparseSum
+
+
+class Gated(nn.Module):
+    r"""Gated convolution, eq. 5 of Xie and Grossman 2018.
+
+    .. math::
+        z_{ij} = W (v_i \oplus v_j \oplus u_{ij}) + b, \quad
+        v_i' = g\Big(v_i + N_2\Big[\sum_j \sigma(N_1 z_{ij})_f \odot g(N_1 z_{ij})_s\Big]\Big)
+
+    with g the softplus, :math:`\sigma` the sigmoid, f and s the halves of its argument, and
+    batch normalizations :math:`N_1` over edges and :math:`N_2` over sites, as in the published
+    code, from which parameters are named.
+
+    Parameters
+    ----------
+    width
+        Features of a site, F.
+    gaussians
+        Features of an edge, K.
+
+    Shapes
+    ------
+    - rows in [n, F], expanded distances [d, K] to rows out [k, F].
+    """
+
+    def __init__(self, width: int, gaussians: int) -> None:
+        super().__init__()
+        self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
+        self.bn1 = nn.BatchNorm1d(2 * width)
+        self.bn2 = nn.BatchNorm1d(width)
+
+    def forward(self, x: Tensor, expanded: Tensor, layer: Layer) -> Tensor:
+        """Convolve: rows in [n, F] to rows out [k, F]."""
+        bn1, bn2 = self.bn1, self.bn2
+        statistics: list[Tensor] = []
+        if not self.training:
+            for norm in (bn1, bn2):
+                assert norm.running_mean is not None and norm.running_var is not None
+                statistics += [norm.running_mean, norm.running_var]
+        out = _Gated.apply(
+            x, expanded, self.fc_full.weight, self.fc_full.bias,
+            bn1.weight, bn1.bias, bn2.weight, bn2.bias, layer, bn1.eps, statistics,
+        )  # fmt: skip
+        if self.training:
+            _follow(bn1, statistics[0], statistics[1], layer.edges)
+            _follow(bn2, statistics[2], statistics[3], layer.sites)
+        return out
+
+
+def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move running statistics as `torch.nn.BatchNorm1d` does: the variance is the unbiased one."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.num_batches_tracked is not None and norm.momentum is not None
+    with torch.no_grad():
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+        norm.num_batches_tracked += 1
+
+
+class _Gated(torch.autograd.Function):
+    """The whole gated convolution with its gradient written out.
+
+    What is computed for each message is little and memory traffic decides, so messages are
+    touched as few times as torch allows:
+
+    - sites and distances are projected before they are gathered, and one embedding bag adds the
+      three; the mean of the messages follows from the small table of projections, and is taken
+      off there, so messages come out centred;
+    - the sign of the second half is turned, s = sigmoid(-z_s), so that one sigmoid serves both:
+      softplus(z_s) = -log(s), with the derivative 1 - s;
+    - the gradient of the gather is a sum over the transposed table, and the part of the batch
+      norm's gradient that is the same for all messages is added to the small table afterwards.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, expanded: Tensor, weight: Tensor, bias: Tensor, gamma1: Tensor,
+        beta1: Tensor, gamma2: Tensor, beta2: Tensor, layer: Layer, eps: float,
+        statistics: list[Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Return rows out; an empty list of statistics is filled with those of the batch."""
+        n, width = x.shape
+        u = expanded.index_select(0, layer.distance)
+        table = x.new_empty(2 * n + u.shape[0], 2 * width)
+        torch.mm(x, weight[:, :width].T, out=table[:n])
+        torch.mm(x, weight[:, width : 2 * width].T, out=table[n : 2 * n])
+        torch.addmm(bias, u, weight[:, 2 * width :].T, out=table[2 * n :])
+        training = not statistics
+        mean1 = layer.table_share @ table if training else statistics[0]
+        table[2 * n :] -= mean1
+        z = layer.lookup @ table
+        variance1 = layer.message_share @ z.square() if training else statistics[1]
+        deviation1 = (variance1 + eps).rsqrt()
+        sign = torch.ones_like(beta1)
+        sign[width:] = -1
+        scale = gamma1 * deviation1 * sign
+        s = torch.addcmul(beta1 * sign, z, scale).sigmoid_()
+        # beyond the smallest number the softplus would become infinite
+        log = s[:, width:].clamp_min(torch.finfo(s.dtype).tiny).log_()
+        y = (layer.total @ (log * s[:, :width])).neg_()
+        mean2 = layer.row_share @ y if training else statistics[2]
+        y -= mean2
+        variance2 = layer.row_share @ y.square() if training else statistics[3]
+        deviation2 = (variance2 + eps).rsqrt()
+        out = torch.addcmul(beta2, y, gamma2 * deviation2)
+        out = F.softplus(out.add_(x.index_select(0, layer.parent)))
+        if training:
+            statistics += [mean1, variance1, mean2, variance2]
+        ctx.layer, ctx.training, ctx.sign = layer, training, sign
+        ctx.save_for_backward(
+            x, u, weight, z, s, log, scale, deviation1, y, deviation2, gamma2, out
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of all inputs that have one."""
+        x, u, weight, z, s, log, scale, deviation1, y, deviation2, gamma2, out = ctx.saved_tensors
+        layer: Layer = ctx.layer
+        assert layer.lookup_transposed and layer.total_transposed and layer.children
+        n, width = x.shape
+        # softplus: its derivative is 1 - exp(-softplus)
+        d = gradients[0] * -torch.expm1(-out)
+        # second batch norm: y is centred
+        d_beta2 = d.sum(0)
+        d_gamma2 = (d * y).sum(0) * deviation2
+        factor = gamma2 * deviation2
+        d_y = d * factor
+        if ctx.training:
+            d_y -= layer.row_share[:, None] * torch.addcmul(
+                factor * d_beta2, y, factor * deviation2 * d_gamma2
+            )
+        # sums and gates: y = -sum(log(s_s) s_f)
+        d_message = layer.total_transposed @ d_y.neg_()
+        d_z = torch.empty_like(z)
+        torch.mul(d_message, s[:, :width], out=d_z[:, width:])
+        torch.mul(d_z[:, width:], log, out=d_z[:, :width])
+        d_z.addcmul_(d_z, s, value=-1)
+        # first batch norm, and the gather
+        total = d_z.sum(0)
+        product = (d_z * z).sum(0)
+        d_table = (layer.lookup_transposed @ d_z) * scale
+        if ctx.training:
+            share = layer.message_share
+            index, offset = layer.lookup_transposed.index, layer.lookup_transposed.offset
+            weighted = Rows(index, offset, share.index_select(0, index))
+            d_table -= layer.table_share[:, None] * (scale * total)
+            d_table -= (weighted @ z) * (scale * deviation1.square() * product)
+        targets, sources, distances = d_table[:n], d_table[n : 2 * n], d_table[2 * n :]
+        d_x = layer.children @ d
+        d_x.addmm_(targets, weight[:, :width])
+        d_x.addmm_(sources, weight[:, width : 2 * width])
+        d_weight = torch.cat([targets.T @ x, sources.T @ x, distances.T @ u], 1)
+        return (
+            d_x, None, d_weight, distances.sum(0), product * deviation1 * ctx.sign,
+            total * ctx.sign, d_gamma2, d_beta2, None, None, None,
+        )  # fmt: skip
+
+
+class Summed(nn.Module):
+    r"""Convolution of eq. 4 of Xie and Grossman 2018, which shares weights among all neighbours.
+
+    .. math::
+        v_i' = g\Big[\Big(\sum_j v_j \oplus u_{ij}\Big) W_c + v_i W_s + b\Big]
+
+    with g the softplus.
+
+    Parameters
+    ----------
+    width
+        Features of a site, F.
+    gaussians
+        Features of an edge, K.
+
+    Shapes
+    ------
+    - rows in [n, F], expanded distances [d, K] to rows out [k, F].
+    """
+
+    def __init__(self, width: int, gaussians: int) -> None:
+        super().__init__()
+        self.neighbors = nn.Linear(width + gaussians, width, bias=False)
+        self.own = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, expanded: Tensor, layer: Layer) -> Tensor:
+        """Convolve: rows in [n, F] to rows out [k, F]."""
+        width = x.shape[1]
+        weight = self.neighbors.weight
+        u = expanded.index_select(0, layer.distance)
+        table = torch.cat(
+            [torch.zeros_like(x), x @ weight[:, :width].T, u @ weight[:, width:].T], 0
+        )
+        message = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
+        total = SparseSum.apply(message, layer.total, layer.total_transposed)
+        return F.softplus(total + self.own(x).index_select(0, layer.parent))
+
+
+CONVOLUTIONS: dict[str, Callable[[int, int], nn.Module]] = {"gated": Gated, "summed": Summed}
