@@ -1,0 +1,546 @@
+"""Train and test one entry of the table: all folds, all repeats, with predictions for every host.
+
+Everything that is drawn (folds, weights, order of batches) comes from hashes of the seed, the
+repeat, the fold and the epoch, and nothing from the pooling or the convolution: all poolings see
+the same hosts in the same batches and start from the same weights. So there is no state of a
+random generator to save, and a training that goes on from a saved state is the same, bit for bit
+on a CPU with the same number of threads, as one that never stopped.
+
+Out of memory on a GPU, a batch is computed in parts whose gradients are added up: the effective
+batch stays, but batch normalization then sees the parts, so figures may differ slightly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from defectpool import audit as audits
+from defectpool.config import NetworkSettings, TrainingSettings
+from defectpool.errors import DefectpoolError
+from defectpool.files import replacing
+from defectpool.identity import seed as seed_of
+from defectpool.training import device as devices
+from defectpool.training import state as states
+from defectpool.training.dataset import Batch, Dataset
+from defectpool.training.network import CrystalGraphNetwork, initial_network
+from defectpool.training.progress import Progress
+from defectpool.training.splits import host_disjoint_folds, validation_rows
+
+if TYPE_CHECKING:
+    from defectpool.graphs.shards import GraphSet
+
+# Crystals that are evaluated together: no gradients are kept, so more fit than in training.
+EVALUATION_BATCH = 256
+
+FORMAT = "defectpool model 1"
+
+
+class Interrupted(SystemExit):
+    """SIGTERM or SIGUSR1 came, and the state is saved: exit status 75, "try again later"."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(75)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"interrupted; the state is saved in {self.path}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training gives.
+
+    Attributes
+    ----------
+    model
+        Settings, and the weights of each repeat and fold at its chosen epoch (`load_models`).
+    history
+        One row an epoch: repeat, fold, epoch, loss, train_accuracy, validation_accuracy,
+        test_accuracy, seconds.
+    predictions
+        One row a repeat and structure, made when it was in the test fold: structure, host,
+        formula, pair, name, repeat, fold, label, probability (at the epoch that was best on the
+        validation formulas), probability_best_epoch (at the epoch that was best on the test fold,
+        as the published table chose it).
+    audit
+        Versions, device, threads, seconds, graphs a second, peak memory.
+    """
+
+    model: dict[str, Any]
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    audit: dict[str, Any]
+
+    def write(self, model: Path, history: Path, predictions: Path, audit: Path) -> None:
+        """Write the four files, each whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(self.model, buffer)
+        with replacing(model) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        for path, table in ((history, self.history), (predictions, self.predictions)):
+            with replacing(path) as temporary:
+                table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+        audits.write(audit, self.audit)
+
+
+def cross_validate(
+    graphs: GraphSet,
+    pooling: str,
+    convolution: str,
+    network: NetworkSettings,
+    training: TrainingSettings,
+    state: Path,
+    *,
+    title: str = "training",
+    code: str = "",
+    threads: int = 1,
+    save_every: float = 30.0,
+) -> Outcome:
+    """Train and test on all folds.
+
+    Parameters
+    ----------
+    graphs
+        Crystal graphs of defective and perfect structures.
+    pooling, convolution, network, training
+        What is trained, and how.
+    state
+        Folder for the state from which a job that was killed goes on; it is emptied at the end.
+    title
+        What progress is reported under.
+    code
+        Digest of the code: a state of other code is not used.
+    threads
+        Threads of torch. Sums are split among threads, so only the same number gives the same
+        bits; one thread an entry and several entries at once is also what is fastest.
+    save_every
+        Seconds between saved states.
+
+    Raises
+    ------
+    DefectpoolError
+        Too few formulas for the folds, one class only, a device that is not there, a loss that is
+        not finite.
+    Interrupted
+        A signal asked to stop, and the state is saved.
+    """
+    device = devices.choose(training.device)
+    labels = np.asarray(graphs.label)
+    if len(np.unique(labels)) < 2:
+        raise DefectpoolError(
+            f"there are {len(labels)} graphs to train on, and not both defective and perfect "
+            "ones; see the lists of skipped and rejected structures"
+        )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with _signals() as stopping:
+            job = _Job(graphs, pooling, convolution, network, training, device, state, code, title)
+            job.save_every, job.stopping, job.threads = save_every, stopping, threads
+            return job.run()
+    finally:
+        torch.set_num_threads(before)
+
+
+def load_models(path: Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
+    """Read the trained networks of a `model.pt`: (repeat, fold, network), ready to predict."""
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']!r}")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise DefectpoolError(f"{path} is no model that this version reads: {error}") from None
+    found = []
+    for one in content["models"]:
+        network = CrystalGraphNetwork(
+            content["pooling"],
+            content["convolution"],
+            NetworkSettings(**content["network"]),
+            content["graph"]["radius"],
+        )
+        network.load_state_dict(one["weights"])
+        found.append((one["repeat"], one["fold"], network.eval()))
+    return found
+
+
+def predict(network: CrystalGraphNetwork, dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
+    """Return the logits of some graphs of a data set."""
+    return _logits(network, _evaluation_batches(dataset, rows))
+
+
+def _evaluation_batches(dataset: Dataset, rows: NDArray[np.int64]) -> list[Batch]:
+    return [
+        dataset.batch(rows[i : i + EVALUATION_BATCH], gradients=False)
+        for i in range(0, len(rows), EVALUATION_BATCH)
+    ]
+
+
+def _logits(network: CrystalGraphNetwork, batches: list[Batch]) -> Tensor:
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(batch) for batch in batches])
+
+
+def train_step(
+    network: CrystalGraphNetwork,
+    optimizer: torch.optim.Optimizer,
+    dataset: Dataset,
+    rows: NDArray[np.int64],
+    parts: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """Take one step on some graphs.
+
+    Parameters
+    ----------
+    parts
+        Parts in which the batch is computed, one after the other; their gradients are added.
+
+    Returns
+    -------
+    tuple of Tensor
+        Mean loss, and number of graphs that were right before the step, both on the device.
+    """
+    network.train()
+    optimizer.zero_grad(set_to_none=True)
+    loss = right = torch.zeros((), device=dataset.device)
+    for part in np.array_split(rows, parts):
+        batch = dataset.batch(part)
+        logits = network(batch)
+        share = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
+        (share / len(rows)).backward()
+        loss = loss + share.detach() / len(rows)
+        right = right + ((logits.detach() > 0) == (batch.label > 0.5)).sum()
+    optimizer.step()
+    return loss, right
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGUSR1 instead of dying of them."""
+    came: list[int] = []
+    wanted = (signal.SIGTERM, signal.SIGUSR1)
+    try:
+        before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in wanted}
+    except ValueError:  # not in the main thread, where signals do not arrive anyway
+        before = {}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fingerprint(graphs: GraphSet, *settings: Any) -> str:
+    """Digest of settings and data, by which a state knows its training."""
+    found = hashlib.sha256(json.dumps([graphs.settings, *settings], sort_keys=True).encode())
+    for name in (
+        "distances", "node_offset", "edge_offset", "label", "atomic_number", "node_multiplicity",
+        "source", "target", "edge_distance", "edge_multiplicity",
+    ):  # fmt: skip
+        found.update(np.ascontiguousarray(getattr(graphs, name)).tobytes())
+    for name in ("structure", "formula"):
+        found.update("\n".join(map(str, getattr(graphs, name))).encode())
+    return found.hexdigest()
+
+
+class _Job:
+    """One entry of the table."""
+
+    save_every: float
+    stopping: list[int]
+    threads: int
+
+    def __init__(
+        self, graphs: GraphSet, pooling: str, convolution: str, network: NetworkSettings,
+        training: TrainingSettings, device: torch.device, state: Path, code: str, title: str,
+    ) -> None:  # fmt: skip
+        self.started = time.monotonic()
+        self.graphs, self.pooling, self.convolution = graphs, pooling, convolution
+        self.network, self.training, self.device, self.title = network, training, device, title
+        self.folds = [
+            host_disjoint_folds(graphs.formula, training.folds, seed_of(training.seed, repeat))
+            for repeat in range(training.repeats)
+        ]
+        self.dataset = Dataset(graphs, network.convolutions, network.gaussians, device=device)
+        self.radius = float(graphs.settings["radius"])
+        self.path = state / "training.state"
+        chosen = training.model_dump(exclude={"device"})
+        self.key = _fingerprint(graphs, pooling, convolution, network.model_dump(), chosen, code)
+        self.saved = time.monotonic()
+        self.parts = 1
+
+    def run(self) -> Outcome:
+        """All repeats and folds, going on from a saved state if there is one."""
+        content, notes = states.load(self.path, self.key)
+        self.done: dict[str, Any] = content or {
+            "finished": [], "current": None, "seconds": 0.0, "graphs": 0, "resumed": 0,
+        }  # fmt: skip
+        self.done["resumed"] += content is not None
+        self.before = self.done["seconds"]
+        tasks = [(r, f) for r in range(self.training.repeats) for f in range(self.training.folds)]
+        self.progress = Progress(
+            self.title,
+            sum(int(self._rows(*task)[0].size) for task in tasks) * self.training.epochs,
+            self.done["graphs"],
+        )
+        for note in notes:
+            self.progress.say(note)
+        if content is not None:
+            self.progress.say(
+                f"{self.title}: goes on after {len(self.done['finished'])} of {len(tasks)} folds"
+            )
+        for task in tasks[len(self.done["finished"]) :]:
+            result = self._fold(*task)
+            self.done["finished"].append(result)
+            self.done["current"] = None
+            self._save()
+        self.progress.close()
+        outcome = self._outcome()
+        states.remove(self.path)
+        return outcome
+
+    # ------------------------------------------------------------------ one fold
+
+    def _rows(self, repeat: int, fold: int) -> tuple[NDArray[np.int64], ...]:
+        """Training, validation and test rows."""
+        test = self.folds[repeat] == fold
+        drawn = validation_rows(
+            self.graphs.formula,
+            ~test,
+            self.training.validation,
+            seed_of(self.training.seed, repeat, fold),
+        )
+        return tuple(np.flatnonzero(rows) for rows in (~test & ~drawn, drawn, test))
+
+    def _fold(self, repeat: int, fold: int) -> dict[str, Any]:
+        training = self.training
+        train, validation, test = self._rows(repeat, fold)
+        watched = np.concatenate([validation, test])
+        watched_batches = _evaluation_batches(self.dataset, watched)
+        watched_labels = torch.cat([batch.label for batch in watched_batches]) > 0.5
+        steps = -(-len(train) // training.batch_size)
+        network = initial_network(
+            self.pooling,
+            self.convolution,
+            self.network,
+            self.radius,
+            seed_of(training.seed, "weights", repeat, fold),
+        ).to(self.device)
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=training.learning_rate, total_steps=training.epochs * steps
+        )
+        now: dict[str, Any] = self.done["current"]
+        if now is None:
+            now = {"epoch": 0, "losses": [], "right": [], "history": [], "seconds": 0.0,
+                   "best": None, "best_on_test": None}  # fmt: skip
+        else:
+            network.load_state_dict(now["network"])
+            optimizer.load_state_dict(now["optimizer"])
+            schedule.load_state_dict(now["schedule"])
+        losses: list[Tensor] = [torch.tensor(x, device=self.device) for x in now["losses"]]
+        right: list[Tensor] = [torch.tensor(x, device=self.device) for x in now["right"]]
+
+        def snapshot() -> dict[str, Any]:
+            return now | {
+                "losses": [float(x) for x in losses],
+                "right": [int(x) for x in right],
+                "seconds": now["seconds"] + time.monotonic() - begin,
+                "network": _on_cpu(network.state_dict()),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+            }
+
+        for epoch in range(now["epoch"], training.epochs):
+            begin = time.monotonic()
+            order = np.random.default_rng(
+                seed_of(training.seed, "batches", repeat, fold, epoch)
+            ).permutation(train)
+            batches = np.array_split(order, steps)
+            for rows in batches[len(losses) :]:
+                if self.stopping or time.monotonic() - self.saved > self.save_every:
+                    self._save(snapshot())
+                loss, correct = self._step(network, optimizer, rows)
+                schedule.step()
+                losses.append(loss)
+                right.append(correct)
+            values = torch.stack(losses).tolist()
+            for rows, value in zip(batches, values, strict=True):
+                if not np.isfinite(value):
+                    self._not_finite(rows, repeat, fold, epoch)
+            logits = _logits(network, watched_batches)
+            hits = ((logits > 0) == watched_labels).cpu().numpy()
+            now["seconds"] += time.monotonic() - begin
+            row = {
+                "repeat": repeat,
+                "fold": fold,
+                "epoch": epoch + 1,
+                "loss": float(np.average(values, weights=[len(rows) for rows in batches])),
+                "train_accuracy": int(sum(int(x) for x in right)) / len(train),
+                "validation_accuracy": float(hits[: len(validation)].mean()),
+                "test_accuracy": float(hits[len(validation) :].mean()),
+                "seconds": round(now["seconds"], 4),
+            }
+            now["history"].append(row)
+            probability = logits[len(validation) :].double().sigmoid().cpu()
+            # among equally good epochs the last: the learning rate has come down furthest
+            best = now["best"]
+            if best is None or row["validation_accuracy"] >= best["accuracy"]:
+                now["best"] = {
+                    "accuracy": row["validation_accuracy"],
+                    "epoch": epoch + 1,
+                    "probability": probability,
+                    "weights": _on_cpu(network.state_dict()),
+                }
+            best = now["best_on_test"]
+            if best is None or row["test_accuracy"] >= best["accuracy"]:
+                now["best_on_test"] = {
+                    "accuracy": row["test_accuracy"], "probability": probability,
+                }  # fmt: skip
+            losses, right = [], []
+            now |= {"epoch": epoch + 1, "seconds": 0.0}
+            self.done["graphs"] += len(train)
+            self.progress.epoch(
+                f"repeat {repeat + 1}/{training.repeats}, fold {fold + 1}/{training.folds}, "
+                f"epoch {epoch + 1}/{training.epochs}",
+                len(train),
+                row["loss"],
+                row["validation_accuracy"],
+                last=epoch + 1 == training.epochs,
+            )
+        return {
+            "repeat": repeat,
+            "fold": fold,
+            "epoch": now["best"]["epoch"],
+            "weights": now["best"]["weights"],
+            "history": now["history"],
+            "test": torch.from_numpy(test),
+            "probability": now["best"]["probability"],
+            "probability_best_epoch": now["best_on_test"]["probability"],
+        }
+
+    def _step(
+        self, network: CrystalGraphNetwork, optimizer: torch.optim.Optimizer, rows: NDArray[Any]
+    ) -> tuple[Tensor, Tensor]:
+        """One step; out of GPU memory it is repeated in twice as many parts."""
+        if self.device.type == "cpu":
+            return train_step(network, optimizer, self.dataset, rows, self.parts)
+        buffers = list(network.buffers())
+        kept = [buffer.clone() for buffer in buffers]
+        while True:
+            try:
+                return train_step(network, optimizer, self.dataset, rows, self.parts)
+            except torch.OutOfMemoryError:
+                if self.parts >= len(rows):
+                    raise DefectpoolError(
+                        "the GPU's memory does not hold a single graph of this data set; "
+                        "take a GPU with more, training.device: cpu, or a smaller supercell"
+                    ) from None
+            # outside the handler, so that the failed step's tensors are free
+            self.parts = min(2 * self.parts, len(rows))
+            for buffer, old in zip(buffers, kept, strict=True):
+                buffer.copy_(old)
+            optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            self.progress.say(
+                f"{self.title}: out of GPU memory; batches are computed in {self.parts} parts"
+            )
+
+    def _not_finite(self, rows: NDArray[Any], repeat: int, fold: int, epoch: int) -> None:
+        ids = ", ".join(str(self.graphs.structure[row]) for row in rows)
+        raise DefectpoolError(
+            f"the loss is not finite in repeat {repeat}, fold {fold}, epoch {epoch + 1}; lower "
+            f"training.learning_rate, or look at the structures of this batch: {ids}"
+        )
+
+    # ------------------------------------------------------------------ state and results
+
+    def _seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def _save(self, current: dict[str, Any] | None = None) -> None:
+        self.done["seconds"] = self._seconds()
+        states.save(self.path, self.key, self.done | {"current": current})
+        self.saved = time.monotonic()
+        if self.stopping:
+            self.progress.say(f"{self.title}: stopped by a signal; the state is saved")
+            self.progress.close()
+            raise Interrupted(self.path)
+
+    def _outcome(self) -> Outcome:
+        finished = self.done["finished"]
+        tables = []
+        for one in finished:
+            rows = one["test"].numpy()
+            tables.append(
+                pd.DataFrame(
+                    {
+                        **{
+                            name: np.asarray(getattr(self.graphs, name))[rows].astype(str)
+                            for name in ("structure", "host", "formula", "pair", "name")
+                        },
+                        "repeat": one["repeat"],
+                        "fold": one["fold"],
+                        "label": np.asarray(self.graphs.label)[rows].astype(int),
+                        "probability": one["probability"].numpy(),
+                        "probability_best_epoch": one["probability_best_epoch"].numpy(),
+                        "row": rows,
+                    }
+                )
+            )
+        predictions = pd.concat(tables).sort_values(["repeat", "row"], kind="stable")
+        model = {
+            "format": FORMAT,
+            "pooling": self.pooling,
+            "convolution": self.convolution,
+            "network": self.network.model_dump(),
+            "graph": dict(self.graphs.settings),
+            "models": [
+                {key: one[key] for key in ("repeat", "fold", "epoch", "weights")}
+                for one in finished
+            ],
+        }
+        seconds = self._seconds()
+        history = pd.DataFrame([row for one in finished for row in one["history"]])
+        return Outcome(
+            model,
+            history,
+            predictions.drop(columns="row").reset_index(drop=True),
+            audits.record(
+                self.started,
+                seconds=round(seconds, 3),
+                device=devices.describe(self.device),
+                threads=self.threads,
+                precision="float32",
+                graphs=len(self.graphs.label),
+                graphs_per_second=round(self.done["graphs"] / float(history["seconds"].sum()), 1),
+                peak_gpu_memory_mib=devices.peak_memory_mib(self.device),
+                batch_parts=self.parts,
+                resumed=self.done["resumed"],
+            ),
+        )
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
