@@ -99,11 +99,6 @@ def _quintuple(s: Sequence[str], p: Parameters) -> ase.Atoms:
     return _mxene_terminated((s[0], s[1], s[1]), p)
 
 
-def _graphene(s: Sequence[str], p: Parameters) -> ase.Atoms:
-    """One element on a flat honeycomb."""
-    return graphene(2 * s[0], p["a"])
-
-
 def _silicene(s: Sequence[str], p: Parameters) -> ase.Atoms:
     """One element on a buckled honeycomb."""
     return graphene(2 * s[0], p["a"], p["thickness"])
@@ -318,7 +313,6 @@ _FLAT = ("a", "thickness")
 _NESTED = ("a", "thickness", "inner")
 
 PROTOTYPES: dict[str, Prototype] = {
-    "graphene": Prototype(("A",), ("a",), 80, "p6/mmm", 2, _graphene),
     "silicene": Prototype(("A",), _FLAT, 72, "p-3m1", 2, _silicene),
     "phosphorene": Prototype(("A",), ("a", "b", "thickness", "u"), 42, "pman", 4, _phosphorene),
     "BN": Prototype(("A", "B"), ("a",), 78, "p-6m2", 2, _boron_nitride),
