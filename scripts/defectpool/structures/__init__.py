@@ -1,0 +1,1 @@
+"""Point defects in supercells of the hosts, with their perfect twins."""

@@ -1,0 +1,225 @@
+"""Point defects of a host: one of each symmetry-inequivalent kind.
+
+Names follow pymatgen: `v_Mo` (vacancy), `S_Mo` (S on a site of Mo: antisite or substitution),
+`Ag_i` (interstitial).
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
+from numpy.typing import NDArray
+
+from defectpool.config import StructuresSettings
+from defectpool.structures.interstitials import find_interstitials
+from defectpool.structures.symmetry import LayerSymmetry, site_symmetry
+
+NOBLE = frozenset({2, 10, 18, 36, 54, 86})
+UNSTABLE = frozenset({43, 61, *range(84, 119)})  # elements without a stable isotope
+UNSTABLE_BUT_MINED = frozenset({90, 92})  # thorium and uranium
+
+
+@dataclass(frozen=True)
+class PointDefect:
+    """A kind of point defect in a host.
+
+    Attributes
+    ----------
+    type
+        vacancy, antisite, substitution or interstitial.
+    name
+        pymatgen's name.
+    index
+        Counts the inequivalent defects of that name in the host.
+    species
+        What sits there now; "" for a vacancy.
+    replaced
+        What sat there; "" for an interstitial.
+    sites
+        Indices of the equivalent sites of the host; empty for an interstitial.
+    positions
+        Where they are, in the host's cell, in Å, [multiplicity, 3].
+    site_symmetry
+        Point group (Hermann-Mauguin) of the site in the host.
+    kind
+        void, hollow, bridge or adatom-... for an interstitial, else "".
+    free_radius
+        Distance in Å from an interstitial to the nearest covalent sphere, else NaN.
+    """
+
+    type: str
+    name: str
+    index: int
+    species: str
+    replaced: str
+    sites: tuple[int, ...]
+    positions: NDArray[np.float64]
+    site_symmetry: str
+    kind: str = ""
+    free_radius: float = nan
+
+    @property
+    def multiplicity(self) -> int:
+        """Number of equivalent sites in the host's cell."""
+        return len(self.positions)
+
+
+class NoDefect(ValueError):  # noqa: N818 - a verdict on a host, recorded, not a failure
+    """The host has no defect of this type; `reason` is the code, the message the explanation."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def point_defects(
+    atoms: Atoms, symmetry: LayerSymmetry, defect: str, settings: StructuresSettings
+) -> list[PointDefect]:
+    """All inequivalent point defects of one type, ordered by name and index.
+
+    Parameters
+    ----------
+    atoms
+        The host.
+    symmetry
+        Its layer symmetry.
+    defect
+        vacancy, antisite, substitution or interstitial.
+    settings
+        Section `structures` of the config.
+
+    Raises
+    ------
+    NoDefect
+        If there is none: antisites of an elemental host, for instance.
+    """
+    if defect == "interstitial":
+        found = list(_interstitials(atoms, symmetry, settings))
+        if not found:
+            raise NoDefect(
+                "no_interstitial_site",
+                f"no site leaves {', '.join(settings.interstitial)} {settings.min_separation} of "
+                "the sum of covalent radii",
+            )
+        return found
+    found = list(_replacements(atoms, symmetry, defect, settings))
+    if not found:
+        if defect == "antisite":
+            raise NoDefect("elemental", "a host of one element has no antisites")
+        raise NoDefect("no_foreign_species", "every substituting species is one of the host's own")
+    return sorted(found, key=lambda d: (d.name, d.index))
+
+
+def _replacements(
+    atoms: Atoms, symmetry: LayerSymmetry, defect: str, settings: StructuresSettings
+) -> Iterator[PointDefect]:
+    """Vacancies, antisites and substitutions: one for each orbit of sites and new species."""
+    host_species = sorted({chemical_symbols[z] for z in atoms.numbers.tolist()})
+    orbits = [np.flatnonzero(symmetry.orbit == first) for first in np.unique(symmetry.orbit)]
+    scaled = atoms.get_scaled_positions(wrap=False)
+    counts: dict[str, int] = {}
+    for orbit in orbits:
+        replaced = chemical_symbols[atoms.numbers[orbit[0]]]
+        match defect:
+            case "vacancy":
+                incoming = [""]
+            case "antisite":
+                incoming = [species for species in host_species if species != replaced]
+            case _:
+                incoming = [
+                    species
+                    for species in substituents(replaced, settings.substitution)
+                    if species not in host_species
+                ]
+        group = site_symmetry(symmetry, scaled[orbit[0]], atoms.cell.array, 2 * settings.symprec)
+        for species in incoming:
+            name = f"{species or 'v'}_{replaced}"
+            counts[name] = counts.get(name, -1) + 1
+            yield PointDefect(
+                type=defect,
+                name=name,
+                index=counts[name],
+                species=species,
+                replaced=replaced,
+                sites=tuple(orbit.tolist()),
+                positions=atoms.positions[orbit],
+                site_symmetry=group,
+            )
+
+
+def _interstitials(
+    atoms: Atoms, symmetry: LayerSymmetry, settings: StructuresSettings
+) -> Iterator[PointDefect]:
+    for species, sites in itertools.groupby(
+        find_interstitials(
+            atoms,
+            symmetry,
+            species=sorted(set(settings.interstitial)),
+            kinds=settings.interstitial_sites,
+            min_separation=settings.min_separation,
+            tolerance=settings.symprec,
+        ),
+        key=lambda site: site.species,
+    ):
+        for index, site in enumerate(sites):
+            yield PointDefect(
+                type="interstitial",
+                name=f"{species}_i",
+                index=index,
+                species=species,
+                replaced="",
+                sites=(),
+                positions=site.positions,
+                site_symmetry=site.site_symmetry,
+                kind=site.kind,
+                free_radius=site.free_radius,
+            )
+
+
+def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
+    """Species that may replace a given one.
+
+    Parameters
+    ----------
+    replaced
+        The host's species.
+    rule
+        A list of species, taken as it is; `neighbors`: the elements left, right, above and below
+        in the periodic table; `same_group`: all others of its group (as pymatgen counts groups,
+        with the lanthanides and actinides in group 3). The rules leave out noble gases and
+        elements without a stable isotope other than Th and U.
+
+    Returns
+    -------
+    list of str
+        In the order of the list, or of atomic numbers.
+    """
+    if not isinstance(rule, str):
+        return [species for species in rule if species != replaced]
+    from pymatgen.core.periodic_table import Element
+
+    here = Element(replaced)
+    found = []
+    for z in range(1, 93):
+        if z == atomic_numbers[replaced] or z in NOBLE:
+            continue
+        if z in UNSTABLE and z not in UNSTABLE_BUT_MINED:
+            continue
+        other = Element.from_Z(z)
+        if rule == "same_group":
+            if other.group == here.group:
+                found.append(other.symbol)
+        elif abs(z - here.Z) == 1 and other.row == here.row:
+            found.append(other.symbol)
+        elif other.group == here.group and abs(other.row - here.row) == 1 and not _f_block(z, here):
+            found.append(other.symbol)
+    return found
+
+
+def _f_block(z: int, here: object) -> bool:
+    """Whether above-and-below has no meaning: 30 elements share one place in group 3."""
+    return any(57 < n <= 71 or 89 < n <= 103 for n in (z, here.Z))  # type: ignore[attr-defined]
