@@ -72,7 +72,7 @@ def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def rows_of(values: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Lay runs of a flat array out as the rows of a matrix, each sorted and filled up with -1 in front."""
+    """Lay runs of a flat array out as rows of a matrix, each sorted, short ones after -1s."""
     counts = np.diff(offsets)
     width = int(counts.max(initial=0))
     if width and np.all(counts == width):

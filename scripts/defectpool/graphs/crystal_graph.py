@@ -90,7 +90,7 @@ def distance_bins(distance: NDArray[np.float64], resolution: float) -> NDArray[n
 
 def bin_distances(bins: NDArray[np.int64], resolution: float) -> NDArray[np.float64]:
     """Distance in Å at the centre of each bin."""
-    return (bins - PHASE + 0.5) * resolution
+    return np.asarray((bins - PHASE + 0.5) * resolution, dtype=np.float64)
 
 
 def edges_of(

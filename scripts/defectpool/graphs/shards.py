@@ -403,6 +403,8 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             if not attributes.get("complete", False):
                 raise DefectpoolError(f"{path} is incomplete: its writer was stopped; {again}")
             settings = json.loads(attributes["settings"])
+            if any(attributes[key] != value for key, value in settings.items()):
+                raise ValueError("its settings contradict each other")
             arrays = {
                 key: file[place].asstr()[:].astype(np.str_) if kind is None else file[place][:]
                 for key, (place, kind) in _PLACES.items()
@@ -420,6 +422,8 @@ def _inconsistency(arrays: dict[str, NDArray[Any]], attributes: dict[str, Any]) 
     for key, (_, kind) in _PLACES.items():
         if kind is not None and arrays[key].dtype != np.dtype(kind):
             return f"{key} has type {arrays[key].dtype}"
+        if arrays[key].shape[1:] != ((3,) if key in _VECTORS else ()):
+            return f"{key} has shape {arrays[key].shape}"
     counted = {
         "structures": ("graphs", arrays["label"]),
         "nodes": ("nodes", arrays["atomic_number"]),

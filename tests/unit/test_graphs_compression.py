@@ -1,0 +1,181 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from graph_twins import crystal, layers, slow_quotient, slow_refine, vacancy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from defectpool.graphs.compression import _group, compress, mix, refine, uncompressed
+from defectpool.graphs.crystal_graph import distance_bins, edges_of
+
+LAYERS = layers()
+
+
+def as_lists(sites, target, source, bins):
+    edges = [[] for _ in range(sites)]
+    for t, s, b in zip(target.tolist(), source.tolist(), bins.tolist(), strict=True):
+        edges[t].append((s, b))
+    return edges
+
+
+def same_partition(first, second):
+    return len(set(zip(first, second, strict=True))) == len(set(first)) == len(set(second))
+
+
+def assert_quotient(colours, target, source, bins, rounds):
+    quotient = compress(colours, target, source, bins, rounds)
+    site_class, sizes, merged = slow_quotient(
+        colours.tolist(), as_lists(len(colours), target, source, bins), rounds
+    )
+    assert quotient.site_class.tolist() == site_class
+    assert dict(enumerate(quotient.node_multiplicity.tolist())) == dict(sizes)
+    edges = zip(
+        quotient.target.tolist(), quotient.source.tolist(), quotient.bin.tolist(), strict=True
+    )
+    assert Counter(dict(zip(edges, quotient.edge_multiplicity.tolist(), strict=True))) == merged
+
+
+def random_graph(random, sites, edges, kinds, colours):
+    target = np.sort(random.integers(0, sites, edges))
+    return (
+        random.integers(0, colours, sites),
+        target,
+        random.integers(0, sites, edges),
+        random.integers(0, kinds, edges),
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    sites=st.integers(1, 25),
+    edges=st.integers(0, 60),
+    kinds=st.integers(1, 3),
+    colours=st.integers(1, 3),
+    rounds=st.integers(0, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_graph_as_compressed_by_nested_tuples(sites, edges, kinds, colours, rounds, seed):
+    graph = random_graph(np.random.default_rng(seed), sites, edges, kinds, colours)
+    assert_quotient(*graph, rounds)
+    refined, first = refine(*graph, rounds)
+    plain = slow_refine(graph[0].tolist(), as_lists(sites, *graph[1:]), rounds)
+    assert same_partition(refined.tolist(), plain)
+    assert refined[first].tolist() == list(range(len(first)))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+def test_crystals_as_compressed_by_nested_tuples(name, ties):
+    c = crystal(vacancy(LAYERS[name], 3))
+    edges = edges_of([c], 8.0, 12, ties, 0.001)
+    bins = distance_bins(edges.distance, 0.001)
+    for rounds in (0, 1, 3):
+        assert_quotient(c.numbers, edges.target, edges.source, bins, rounds)
+
+
+def message_passing(random_seed, numbers, target, source, distance, node_weight, edge_weight, R):
+    """A gated network in float64 with batch norm over edges and sites; all sums are weighted."""
+    random = np.random.default_rng(random_seed)
+    width = 6
+    x = random.normal(size=(120, width))[numbers]
+    gaussians = np.exp(-((distance[:, None] - np.linspace(0, 8, 9)) ** 2) / 0.5)
+    times = edge_weight * node_weight[target]
+    outputs = []
+    for _ in range(R):
+        weights = random.normal(size=(2 * width + 9, 2 * width)) / 3
+        z = np.concatenate([x[target], x[source], gaussians], axis=1) @ weights
+        mean = np.average(z, axis=0, weights=times)
+        variance = np.average((z - mean) ** 2, axis=0, weights=times)
+        z = (z - mean) / np.sqrt(variance + 1e-5)
+        message = np.log1p(np.exp(z[:, width:])) / (1 + np.exp(-z[:, :width]))
+        summed = np.zeros_like(x)
+        np.add.at(summed, target, message * edge_weight[:, None])
+        mean_x = np.average(summed, axis=0, weights=node_weight)
+        variance_x = np.average((summed - mean_x) ** 2, axis=0, weights=node_weight)
+        x = np.log1p(np.exp(x + (summed - mean_x) / np.sqrt(variance_x + 1e-5)))
+        outputs.append((mean, variance, mean_x, variance_x))
+    return x, outputs
+
+
+@pytest.mark.parametrize("name", ["MoS2", "TiS2", "graphene", "NaCl", "GeSeSnS"])
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_message_passing_cannot_tell_the_compressed_graph(name, ties, rounds):
+    crystals = [crystal(vacancy(LAYERS[name], 4)), crystal(LAYERS[name].repeat((4, 4, 1)))]
+    numbers = np.concatenate([c.numbers for c in crystals])
+    graph = np.repeat([0, 1], [len(c.numbers) for c in crystals])
+    edges = edges_of(crystals, 8.0, 12, ties, 0.001)
+    bins = distance_bins(edges.distance, 0.001)
+    full = uncompressed(len(numbers), edges.target, edges.source, bins)
+    small = compress(graph * 128 + numbers, edges.target, edges.source, bins, rounds)
+    assert len(small.source) < len(full.source)
+    results = [
+        message_passing(
+            1,
+            numbers[q.representative],
+            q.target,
+            q.source,
+            q.bin * 0.001,
+            q.node_multiplicity,
+            q.edge_multiplicity,
+            rounds,
+        )
+        for q in (full, small)
+    ]
+    (features, statistics), (few, few_statistics) = results
+    np.testing.assert_allclose(few[small.site_class], features, rtol=1e-10, atol=1e-12)
+    for ours, theirs in zip(few_statistics, statistics, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_one_round_too_few_is_noticed_by_message_passing():
+    c = crystal(vacancy(LAYERS["MoS2"], 6))
+    edges = edges_of([c], 8.0, 12, "cut", 0.001)
+    bins = distance_bins(edges.distance, 0.001)
+    full = uncompressed(len(c.numbers), edges.target, edges.source, bins)
+    small = compress(c.numbers, edges.target, edges.source, bins, 1)
+    outputs = []
+    for q in (full, small):
+        x, _ = message_passing(
+            1, c.numbers[q.representative], q.target, q.source, q.bin * 0.001,
+            q.node_multiplicity, q.edge_multiplicity, 3,
+        )  # fmt: skip
+        outputs.append(x)
+    assert not np.allclose(outputs[1][small.site_class], outputs[0], rtol=1e-6)
+
+
+def test_sites_and_edges_are_all_accounted_for():
+    c = crystal(vacancy(LAYERS["TiS2"], 5))
+    edges = edges_of([c], 8.0, 12, "keep", 0.001)
+    small = compress(c.numbers, edges.target, edges.source, distance_bins(edges.distance, 1e-3), 3)
+    assert small.node_multiplicity.sum() == len(c.numbers)
+    times = small.edge_multiplicity * small.node_multiplicity[small.target]
+    assert times.sum() == len(edges.target)
+
+
+def test_refinement_stops_where_it_splits_nothing():
+    atoms = LAYERS["MoS2"].repeat((3, 3, 1))
+    c = crystal(atoms)
+    edges = edges_of([c], 8.0, 12, "cut", 0.001)
+    bins = distance_bins(edges.distance, 0.001)
+    few = refine(c.numbers, edges.target, edges.source, bins, 5)
+    many = refine(c.numbers, edges.target, edges.source, bins, 10**9)
+    assert np.array_equal(few[0], many[0])
+
+
+def test_a_collision_of_hashes_is_not_taken_for_equality(monkeypatch):
+    from defectpool.graphs import compression
+
+    monkeypatch.setattr(compression, "mix", lambda values: np.zeros_like(values))
+    with pytest.raises(ArithmeticError, match="64-bit hash"):
+        _group(np.array([1, 1]), np.array([[1, 2], [1, 3]]))
+
+
+def test_mix_is_splitmix64():
+    # First outputs of the reference implementation (Vigna, splitmix64.c) from the state 0.
+    gamma = 0x9E3779B97F4A7C15
+    states = np.array([0, gamma, 2 * gamma % 2**64], dtype=np.uint64)
+    expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert mix(states).tolist() == expected

@@ -1,0 +1,181 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from ase import Atoms
+from graph_twins import crystal, layers, slow_edges, vacancy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from defectpool.graphs.crystal_graph import (
+    Crystal,
+    bin_distances,
+    distance_bins,
+    edges_of,
+    environments,
+    quotients,
+)
+
+LAYERS = layers()
+CRYSTALS = ["MoS2", "TiS2", "graphene", "NaCl", "GeSeSnS"]
+RESOLUTION = 0.001
+
+
+def cut_edges(c, ties="cut", max_neighbors=12):
+    return edges_of([c], 8.0, max_neighbors, ties, RESOLUTION)
+
+
+def listed(edges, name=lambda site: site):
+    """Edges as a multiset, in words that do not depend on rounding."""
+    return Counter(
+        (name(t), name(s), *np.round(vector, 3).tolist())
+        for t, s, vector in zip(
+            edges.target.tolist(), edges.source.tolist(), edges.displacement + 1e-9, strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+@pytest.mark.parametrize("max_neighbors", [4, 12])
+def test_edges_as_chosen_one_by_one(name, ties, max_neighbors):
+    for atoms in (LAYERS[name], vacancy(LAYERS[name], 2)):
+        c = crystal(atoms)
+        fast = edges_of([c], 6.0, max_neighbors, ties, RESOLUTION)
+        slow = slow_edges(c, 6.0, max_neighbors, ties, RESOLUTION)
+        plain = Counter(
+            (target, source, *np.round(np.array(vector) + 1e-9, 3).tolist())
+            for target, near in enumerate(slow)
+            for _, source, vector in near
+        )
+        assert listed(fast) == plain
+
+
+def test_edges_of_many_crystals_are_those_of_each():
+    crystals = [crystal(vacancy(LAYERS[name], 2)) for name in CRYSTALS]
+    together = edges_of(crystals, 8.0, 12, "cut", RESOLUTION)
+    first = 0
+    for c in crystals:
+        alone = cut_edges(c)
+        mine = (together.target >= first) & (together.target < first + len(c.numbers))
+        assert np.array_equal(together.target[mine] - first, alone.target)
+        assert np.array_equal(together.source[mine] - first, alone.source)
+        assert np.array_equal(together.distance[mine], alone.distance)
+        first += len(c.numbers)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_the_atoms_does_not_matter(name, ties, seed):
+    c = crystal(vacancy(LAYERS[name], 3))
+    order = np.random.default_rng(seed).permutation(len(c.numbers))
+    shuffled = Crystal(c.numbers[order], c.positions[order], c.cell, c.pbc)
+    assert listed(cut_edges(shuffled, ties), lambda site: int(order[site])) == listed(
+        cut_edges(c, ties)
+    )
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@settings(max_examples=10, deadline=None)
+@given(shift=st.tuples(st.floats(-9, 9), st.floats(-9, 9), st.floats(-3, 3)))
+def test_where_the_cell_begins_does_not_matter(name, shift):
+    atoms = vacancy(LAYERS[name], 3)
+    moved = atoms.copy()
+    moved.translate(shift)
+    moved.wrap()
+    assert listed(cut_edges(crystal(moved))) == listed(cut_edges(crystal(atoms)))
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@settings(max_examples=10, deadline=None)
+@given(angle=st.floats(0, 360))
+def test_rotation_leaves_whole_shells_and_what_the_cut_sees(name, angle):
+    atoms = vacancy(LAYERS[name], 3)
+    turned = atoms.copy()
+    turned.rotate(angle, "z", rotate_cell=True)
+    a, b = crystal(atoms), crystal(turned)
+
+    def seen(c, ties):
+        edges = cut_edges(c, ties)
+        whole = cut_edges(c, "keep")
+        bins = distance_bins(whole.distance + 3e-4, RESOLUTION)  # off the edges of the bins
+        colour = environments(c.numbers, whole.target, whole.source, bins)[-1]
+        distance = np.round(edges.distance, 6)
+        return Counter(
+            zip(
+                edges.target.tolist(), colour[edges.source].tolist(), distance.tolist(), strict=True
+            )
+        )
+
+    for ties in ("keep", "cut"):
+        assert seen(a, ties) == seen(b, ties)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+def test_a_supercell_has_the_edges_of_its_cell(name, ties):
+    small, large = LAYERS[name], LAYERS[name].repeat((3, 2, 1))
+    cell, many = cut_edges(crystal(small), ties), cut_edges(crystal(large), ties)
+    sites = len(small)
+    repeated = listed(many, lambda site: site % sites)
+    assert repeated == Counter({key: 6 * n for key, n in listed(cell).items()})
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+def test_a_perfect_supercell_compresses_to_the_graph_of_its_cell(name, ties):
+    sizes = {
+        n: quotients([crystal(LAYERS[name].repeat((n, n, 1)))], 8.0, 12, ties, RESOLUTION, rounds=3)
+        for n in (1, 2, 6)
+    }
+    for quotient in sizes.values():
+        assert np.array_equal(quotient.source, sizes[1].source)
+        assert np.array_equal(quotient.target, sizes[1].target)
+        assert np.array_equal(quotient.bin, sizes[1].bin)
+        assert np.array_equal(quotient.edge_multiplicity, sizes[1].edge_multiplicity)
+    assert np.array_equal(sizes[6].node_multiplicity, 36 * sizes[1].node_multiplicity)
+
+
+def test_the_cut_of_2h_mos2():
+    c = crystal(LAYERS["MoS2"].repeat((4, 4, 1)))
+    whole, edges = cut_edges(c, "keep"), cut_edges(c)
+    molybdenum = c.numbers == 42
+    assert set(np.bincount(edges.target)) == {12}
+    # Mo: 6 S and 6 Mo, nothing to cut; S: 3 Mo, the S above, 6 S, and 3 Mo of which 2 are taken
+    assert set(np.bincount(whole.target)[molybdenum]) == {12}
+    assert set(np.bincount(whole.target)[~molybdenum]) == {13}
+    for sulfur in np.flatnonzero(~molybdenum)[:4]:
+        near = np.sort(whole.distance[whole.target == sulfur])
+        assert np.allclose(np.sort(edges.distance[edges.target == sulfur]), near[:12])
+
+
+def test_neighbors_with_other_surroundings_are_cut_alike_around_a_defect():
+    # The vacancy's mirror images are alike to the graph: equal choices wherever the first two
+    # keys (element, environment) decide.
+    atoms = vacancy(LAYERS["graphene"], 5)
+    c = crystal(atoms)
+    edges = cut_edges(c, max_neighbors=5)
+    slow = slow_edges(c, 8.0, 5, "cut", RESOLUTION)
+    assert [len(near) for near in slow] == np.bincount(edges.target).tolist()
+
+
+def test_bins_hold_their_own_centers_and_short_decimals_are_far_from_edges():
+    bins = np.arange(0, 9000)
+    centers = bin_distances(bins, RESOLUTION)
+    assert np.array_equal(distance_bins(centers, RESOLUTION), bins)
+    short = np.arange(20_000, 80_000) / 10_000
+    for resolution in (0.001, 0.0005, 0.002, 0.01):
+        offset = short / resolution + 0.6180339887498949
+        assert np.abs(offset - np.round(offset)).min() > 1e-3
+        error = bin_distances(distance_bins(short, resolution), resolution) - short
+        assert np.abs(error).max() <= resolution / 2
+
+
+def test_an_isolated_atom_is_a_graph():
+    lone = Atoms("He", cell=(20, 20, 20), pbc=(True, True, False))
+    for rounds in (None, 3):
+        quotient = quotients([crystal(lone)], 8.0, 12, "cut", RESOLUTION, rounds)
+        assert len(quotient.node_multiplicity) == 1
+        assert len(quotient.source) == 0
