@@ -89,8 +89,9 @@ def _group(
     colours: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give numbers to the distinct (colour, row), in order of appearance, and their first sites."""
-    hashes = mix(rows.view(np.uint64)).sum(axis=1, dtype=np.uint64)
-    hashes = mix(hashes ^ mix(colours.view(np.uint64)))
+    # The site's own colour is mixed once more: it must not be taken for one of the row.
+    own = mix(mix(colours.view(np.uint64)))
+    hashes = mix(own + mix(rows.view(np.uint64)).sum(axis=1, dtype=np.uint64))
     _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)
