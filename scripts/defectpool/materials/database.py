@@ -5,14 +5,17 @@ The current release has the key `uid` (`1MoS2-1`); those of 2018 to 2023 have `u
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.db import connect
-from ase.db.core import Database
+from ase.db.row import AtomsRow
+from ase.io.jsonio import decode
 
 from defectpool.errors import DefectpoolError
 from defectpool.materials.host import Candidate, Properties, Rejected
@@ -33,19 +36,28 @@ def candidates(path: Path, select: str = "") -> Iterator[Candidate | Rejected]:
     DefectpoolError
         If there is no such file, if it is no ASE database, or if ASE refuses the expression.
     """
-    database = _open(path)
+    if not path.is_file():
+        raise DefectpoolError(f"materials.path: there is no file {path}")
+    with path.open("rb") as file:
+        binary = file.read(15) == b"SQLite format 3"
     try:
-        rows = [row.id for row in database.select(columns=["id"], include_data=False)]
-        wanted = set(rows)
-        if select:
+        numbers = _sqlite_rows(path) if binary else (rows := _json_rows(path)).keys()
+    except Exception as error:  # a file of any other kind
+        raise DefectpoolError(f"{path}: not an ASE database ({error})") from error
+    database = connect(path, type="db" if binary else "json")
+    wanted = set(numbers)
+    if select:
+        try:
             chosen = database.select(select, columns=["id"], include_data=False)
             wanted = {row.id for row in chosen}
-    except Exception as error:
-        what = f"materials.select: {select!r} is refused" if select else "the rows cannot be listed"
-        raise DefectpoolError(f"{path}: {what} by ASE ({error})") from error
-    with database:
-        for number in sorted(rows):
-            yield _candidate(database, path, number, select if number not in wanted else "")
+        except Exception as error:
+            raise DefectpoolError(f"materials.select: ASE refuses {select!r} ({error})") from error
+    with database if binary else nullcontext():
+        for number in sorted(numbers):
+            read = partial(database.get, id=number, include_data=False)
+            if not binary:
+                read = partial(AtomsRow, rows[number])
+            yield _candidate(read, f"{path.name}#{number}", "" if number in wanted else select)
 
 
 def scalars(values: dict[str, Any]) -> Properties:
@@ -59,30 +71,25 @@ def scalars(values: dict[str, Any]) -> Properties:
     return plain
 
 
-def _open(path: Path) -> Database:
-    """Open without ever writing: ASE would make the file, or its tables, where they are missing."""
-    if not path.is_file():
-        raise DefectpoolError(f"materials.path: there is no file {path}")
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head.startswith(b"SQLite format 3"):
-        try:
-            with sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) as connection:
-                connection.execute("SELECT id FROM systems LIMIT 1")
-        except sqlite3.Error as error:
-            raise DefectpoolError(f"{path}: not an ASE database ({error})") from error
-        return connect(path, type="db")
-    if head.lstrip().startswith(b"{"):
-        return connect(path, type="json")
-    raise DefectpoolError(f"{path}: not an ASE database (neither SQLite nor JSON)")
+def _sqlite_rows(path: Path) -> list[int]:
+    """Row ids, asked without ASE, which would make the tables where they are missing."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        return [number for (number,) in connection.execute("SELECT id FROM systems")]
 
 
-def _candidate(database: Database, path: Path, number: int, excluded: str) -> Candidate | Rejected:
-    source = f"{path.name}#{number}"
+def _json_rows(path: Path) -> dict[int, dict[str, Any]]:
+    content = decode(path.read_text(encoding="utf-8"))
+    rows = {key: row for key, row in content.items() if isinstance(key, int)}
+    if not rows and "ids" not in content:
+        raise ValueError("no rows")
+    return rows
+
+
+def _candidate(read: Callable[[], AtomsRow], source: str, excluded: str) -> Candidate | Rejected:
     try:
-        row = database.get(id=number, include_data=False)
+        row = read()
         properties = scalars(row.key_value_pairs)
-        atoms = Atoms(row.numbers, row.positions, cell=row.cell, pbc=row.pbc)
+        atoms = Atoms(row["numbers"], row.positions, cell=row.cell, pbc=row.pbc)
     except Exception as error:  # ASE and NumPy raise whatever a damaged row provokes
         return Rejected(source, "unreadable", f"{type(error).__name__}: {error}")
     uid = properties.pop("uid", None)

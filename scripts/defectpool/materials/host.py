@@ -96,7 +96,7 @@ def content_name(formula: str, atoms: Atoms) -> str:
 
 def write_host(file: TextIO, host: Host) -> None:
     """Append one host to an open extended XYZ file."""
-    info = {"id": host.id, "formula": host.formula, "source": host.source}
+    info: Properties = {"id": host.id, "formula": host.formula, "source": host.source}
     info |= {key: host.properties[key] for key in sorted(host.properties)}
     atoms = host.atoms
     write_frame(file, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, info)
@@ -117,21 +117,21 @@ def read_hosts(path: Path) -> list[Host]:
     DefectpoolError
         If the file is damaged or is not a file of hosts.
     """
-    return list(iterate_hosts(path))
-
-
-def iterate_hosts(path: Path) -> Iterator[Host]:
-    """Read hosts one by one; see `read_hosts`."""
     try:
         with path.open(encoding="utf-8") as file:
-            for frame in read_frames(file):
-                info = frame.info
-                yield Host(
-                    str(info["id"]),
-                    Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc),
-                    str(info["formula"]),
-                    str(info["source"]),
-                    {key: value for key, value in info.items() if key not in OWN},
-                )
+            return list(iterate_hosts(file))
     except (ValueError, KeyError) as error:
         raise DefectpoolError(f"{path}: damaged file of hosts ({error}); make it anew") from error
+
+
+def iterate_hosts(file: TextIO) -> Iterator[Host]:
+    """Read hosts one by one from an open file; ValueError or KeyError where it is damaged."""
+    for frame in read_frames(file):
+        info = frame.info
+        yield Host(
+            str(info["id"]),
+            Atoms(frame.numbers, frame.positions, cell=frame.cell, pbc=frame.pbc),
+            str(info["formula"]),
+            str(info["source"]),
+            {key: value for key, value in info.items() if key not in OWN},
+        )

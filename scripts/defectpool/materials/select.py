@@ -6,59 +6,98 @@ the source.
 """
 
 import csv
+import hashlib
 import io
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
 from defectpool.files import replacing
 from defectpool.identity import seed, shard_labels, shard_of
 from defectpool.materials import filters, slab
+from defectpool.materials.duplicates import duplicates
 from defectpool.materials.host import (
     BadStructure,
     Candidate,
     Host,
     Rejected,
     content_name,
+    iterate_hosts,
     safe_id,
     write_host,
 )
 
 SELECTED = ("id", "formula", "layergroup", "natoms", "source", "properties")
 REJECTED = ("id", "reason", "message")
+RECORD = "source.json"
 SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
 CREATE TABLE host (
-    id TEXT PRIMARY KEY, draw INTEGER, shard INTEGER, bucket TEXT, row TEXT, frame TEXT,
-    taken INTEGER DEFAULT 1
-) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, draw INTEGER, shard INTEGER, bucket TEXT, row TEXT, frame TEXT
+);
+CREATE INDEX bucket ON host (bucket);
 CREATE TABLE rejected (id TEXT, reason TEXT, message TEXT);
 """
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the source: hosts seen, selected, and rejected by reason."""
+    """What became of a source.
 
+    Attributes
+    ----------
+    source, place, date
+        Kind of source; path or address; day of the download (UTC), empty for files.
+    sha256
+        Checksum of what was read.
+    changed
+        Checksum of what the last selection into the same folder read, if that was another.
+    seen, selected, rejected
+        Structures in the source; hosts taken; structures left out, by reason code.
+    """
+
+    source: str
+    place: str
+    date: str
+    sha256: str
+    changed: str
     seen: int
     selected: int
     rejected: dict[str, int]
 
     def __str__(self) -> str:
-        lines = [f"{self.selected} of {self.seen} structures selected"]
+        lines = [f"{self.source} {self.place}, sha256 {self.sha256}".replace(" ,", ",")]
+        if self.changed:
+            lines.append(f"the source has changed: the last selection read sha256 {self.changed}")
+        more = "; left out:" if self.rejected else ""
+        lines.append(f"{self.selected} of {self.seen} structures selected{more}")
         lines += [f"{count:>8} {reason}" for reason, count in self.rejected.items()]
         return "\n".join(lines)
+
+
+class _Source(NamedTuple):
+    place: str
+    date: str
+    sha256: str
+    candidates: Iterator[Candidate | Host | Rejected]
 
 
 def select_hosts(
     settings: MaterialsSettings, shards: int, directory: Path, vacuum: float = 8.0
 ) -> Summary:
-    """Write selected.csv, rejected.csv and hosts/<shard>.xyz.
+    """Write selected.csv, rejected.csv, source.json and hosts/<shard>.xyz.
+
+    Hosts are ordered by id. Which shard a host falls into depends on its id alone, and whether it
+    is drawn for a sample on its id, the seed and the size of the sample alone.
 
     Parameters
     ----------
@@ -74,40 +113,72 @@ def select_hosts(
     Raises
     ------
     DefectpoolError
-        If the source cannot be read at all, or if no host is left: the message says what left out
-        how many.
+        If the source cannot be read at all or is not the one whose checksum is pinned, or if no
+        host is left: the message says what left out how many.
     """
+    source = _open(settings)
+    if settings.sha256 and settings.sha256 != source.sha256:
+        raise DefectpoolError(
+            f"materials.sha256: {source.place} has {source.sha256}, not {settings.sha256}; it is "
+            "another version of the source: get the right one, or change the key"
+        )
     with (
         tempfile.TemporaryDirectory(prefix="defectpool-") as scratch,
         closing(sqlite3.connect(Path(scratch) / "hosts.db")) as store,
+        warnings.catch_warnings(),
     ):
-        store.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + SCHEMA)
-        for candidate in _source(settings):
+        warnings.simplefilter("ignore")  # readers warn about single structures; reasons are kept
+        store.executescript(SCHEMA)
+        for candidate in source.candidates:
             _admit(store, candidate, settings, shards, vacuum)
-        _draw(store, settings.limit)
-        summary = _summarize(store)
+        if settings.duplicates == "drop":
+            _drop_duplicates(store)
+        if settings.limit is not None:
+            _draw(store, settings.limit)
+        summary = _summarize(store, settings.source, source, directory)
         if not summary.selected:
             reasons = ", ".join(f"{reason} {count}" for reason, count in summary.rejected.items())
             raise DefectpoolError(
-                f"no host is left of {summary.seen} from materials.source: {settings.source} "
-                f"(left out by: {reasons or 'nothing, the source is empty'}); "
-                "loosen these keys of materials"
+                f"no host is left of the {summary.seen} structures of materials.source: "
+                f"{settings.source} {source.place} (left out by {reasons or 'nothing'}); loosen "
+                "these filters of materials, or correct the source"
             )
         _write(store, shards, directory)
+        with replacing(directory / RECORD) as temporary:
+            temporary.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
     return summary
 
 
-def _source(settings: MaterialsSettings) -> Iterator[Candidate | Host | Rejected]:
-    path = Path(settings.path or "")
-    if settings.source == "embedded":
-        from defectpool.materials import embedded
+def _open(settings: MaterialsSettings) -> _Source:
+    path = settings.path or ""
+    match settings.source:
+        case "embedded":
+            from defectpool.materials import embedded
 
-        return embedded.hosts()
-    if settings.source == "database":
-        from defectpool.materials import database
+            table = Path(embedded.__file__).with_name("embedded.csv")
+            return _Source("", "", _sha256(table), embedded.hosts())
+        case "database":
+            from defectpool.materials import database
 
-        return database.candidates(path, settings.select)
-    raise DefectpoolError(f"materials.source: {settings.source} is not ready yet")
+            rows = database.candidates(Path(path), settings.select)
+            return _Source(path, "", _sha256(Path(path)), rows)
+        case "files":
+            from defectpool.materials import archive
+
+            return _Source(path, "", archive.digest(path), archive.candidates(path))
+        case "optimade":
+            from defectpool.materials import optimade
+
+            download = optimade.fetch(settings.url, settings.filter, Path(settings.cache))
+            entries = optimade.candidates(download.path)
+            return _Source(settings.url, download.date, _sha256(download.path), entries)
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise DefectpoolError(f"materials.path: there is no file {path}")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _admit(
@@ -122,32 +193,23 @@ def _admit(
         _reject(store, candidate.id, candidate.reason, candidate.message)
         return
     try:
-        host = _host(candidate, settings, vacuum)
+        host, bucket = _host(candidate, settings, vacuum)
     except BadStructure as error:
         _reject(store, candidate.id or candidate.source, error.reason, str(error))
         return
-    number, symbol, primitive = slab.layer_group(host.atoms)
-    properties = {"lgnum": number, "layergroup": symbol} | host.properties
-    host = replace(host, properties=properties)
-    row = (
-        host.id,
-        host.formula,
-        properties["layergroup"],
-        len(host.atoms),
-        host.source,
-        json.dumps(properties, sort_keys=True),
-    )
+    facts = json.dumps(host.properties, sort_keys=True)
+    group = host.properties.get("layergroup", "")
     frame = io.StringIO()
     write_host(frame, host)
     try:
         store.execute(
-            "INSERT INTO host (id, draw, shard, bucket, row, frame) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO host VALUES (?, ?, ?, ?, ?, ?)",
             (
                 host.id,
                 seed(settings.seed, host.id),
                 shard_of(host.id, shards),
-                f"{host.formula} {primitive} {number}",
-                json.dumps(row),
+                bucket,
+                json.dumps((host.id, host.formula, group, len(host.atoms), host.source, facts)),
                 frame.getvalue(),
             ),
         )
@@ -155,53 +217,91 @@ def _admit(
         _reject(store, host.id, "duplicate_id", f"{host.source}: the id is taken already")
 
 
-def _host(candidate: Candidate | Host, settings: MaterialsSettings, vacuum: float) -> Host:
-    """Check a candidate and bring it to the standard setting."""
+def _host(
+    candidate: Candidate | Host, settings: MaterialsSettings, vacuum: float
+) -> tuple[Host, str]:
+    """Check a candidate and bring it to the standard setting; what a duplicate shares with it."""
     from pymatgen.core import Composition
 
     properties = filters.normalize(candidate.properties)
+    slab.check_atoms(candidate.atoms)
     filters.check(candidate.atoms, properties, settings)
     atoms = slab.standardize(candidate.atoms, vacuum)
+    number, symbol, primitive = slab.layer_group(atoms)
+    if number and "lgnum" not in properties:
+        properties |= {"lgnum": number, "layergroup": symbol}
+    filters.check_layer_group(properties, settings)
     formula = Composition(atoms.get_chemical_formula()).reduced_formula
-    name = candidate.id or content_name(formula, candidate.atoms)
-    return Host(safe_id(name), atoms, formula, candidate.source, properties)
+    name = safe_id(candidate.id or content_name(formula, candidate.atoms))
+    host = Host(name, atoms, formula, _plain(candidate.source), properties)
+    return host, f"{formula} {number} {primitive}"
+
+
+def _plain(text: str) -> str:
+    """One line that can be written in UTF-8, whatever a file name or an error message holds."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _reject(store: sqlite3.Connection, name: str, reason: str, message: str) -> None:
-    store.execute("INSERT INTO rejected VALUES (?, ?, ?)", (name, reason, message))
+    store.execute("INSERT INTO rejected VALUES (?, ?, ?)", (_plain(name), reason, _plain(message)))
 
 
-def _draw(store: sqlite3.Connection, limit: int | None) -> None:
+def _drop_duplicates(store: sqlite3.Connection) -> None:
+    """Of equal structures keep the one with the smallest id."""
+    shared = store.execute("SELECT bucket FROM host GROUP BY bucket HAVING COUNT(*) > 1").fetchall()
+    for (bucket,) in sorted(shared):
+        members = store.execute(
+            "SELECT id, frame FROM host WHERE bucket = ? ORDER BY id", (bucket,)
+        ).fetchall()
+        atoms = [host.atoms for _, frame in members for host in iterate_hosts(io.StringIO(frame))]
+        for index, first in duplicates(atoms).items():
+            name = members[index][0]
+            _reject(store, name, "duplicate_structure", f"the same as {members[first][0]}")
+            store.execute("DELETE FROM host WHERE id = ?", (name,))
+
+
+def _draw(store: sqlite3.Connection, limit: int) -> None:
     """Take the hosts with the smallest draws: a larger sample contains each smaller one."""
-    if limit is None:
-        return
-    store.execute("UPDATE host SET taken = 0")
+    drawn = "SELECT id FROM host ORDER BY draw, id LIMIT ?"
     store.execute(
-        "UPDATE host SET taken = 1 WHERE id IN (SELECT id FROM host ORDER BY draw, id LIMIT ?)",
+        "INSERT INTO rejected SELECT id, 'limit', 'not drawn for the sample' FROM host "
+        f"WHERE id NOT IN ({drawn})",
         (limit,),
     )
-    store.execute("INSERT INTO rejected SELECT id, 'limit', 'not drawn' FROM host WHERE NOT taken")
+    store.execute(f"DELETE FROM host WHERE id NOT IN ({drawn})", (limit,))
 
 
-def _summarize(store: sqlite3.Connection) -> Summary:
-    (selected,) = store.execute("SELECT COUNT(*) FROM host WHERE taken").fetchone()
+def _summarize(store: sqlite3.Connection, kind: str, source: _Source, directory: Path) -> Summary:
+    (selected,) = store.execute("SELECT COUNT(*) FROM host").fetchone()
     rejected = dict(
         store.execute(
             "SELECT reason, COUNT(*) FROM rejected GROUP BY reason ORDER BY COUNT(*) DESC, reason"
         )
     )
-    return Summary(selected + sum(rejected.values()), selected, rejected)
+    seen = selected + sum(rejected.values())
+    changed = _changed(directory / RECORD, source)
+    return Summary(
+        kind, source.place, source.date, source.sha256, changed, seen, selected, rejected
+    )
+
+
+def _changed(record: Path, source: _Source) -> str:
+    """Return the checksum of the last selection from the same place, if it was another one."""
+    try:
+        last = json.loads(record.read_text(encoding="utf-8"))
+        same = last["place"] != source.place or last["sha256"] == source.sha256
+        return "" if same else str(last["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _write(store: sqlite3.Connection, shards: int, directory: Path) -> None:
-    rows = store.execute("SELECT row FROM host WHERE taken ORDER BY id")
+    rows = store.execute("SELECT row FROM host ORDER BY id")
     _write_csv(directory / "selected.csv", SELECTED, (json.loads(row) for (row,) in rows))
     reasons = store.execute("SELECT * FROM rejected ORDER BY id, reason, message")
     _write_csv(directory / "rejected.csv", REJECTED, reasons)
     for shard, label in enumerate(shard_labels(shards)):
-        frames = store.execute(
-            "SELECT frame FROM host WHERE taken AND shard = ? ORDER BY id", (shard,)
-        )
+        frames = store.execute("SELECT frame FROM host WHERE shard = ? ORDER BY id", (shard,))
         with (
             replacing(directory / "hosts" / f"{label}.xyz") as temporary,
             temporary.open("w", encoding="utf-8", newline="\n") as file,
@@ -209,7 +309,7 @@ def _write(store: sqlite3.Connection, shards: int, directory: Path) -> None:
             file.writelines(frame for (frame,) in frames)
 
 
-def _write_csv(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
+def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> None:
     with (
         replacing(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,

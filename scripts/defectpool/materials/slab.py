@@ -54,7 +54,7 @@ def standardize(atoms: Atoms, vacuum: float) -> Atoms:
         With one of the reasons empty, not_finite, unknown_element, partial_occupancy, zero_volume,
         too_large, too_close, molecule, chain, bulk, two_slabs, loose_parts.
     """
-    _check_atoms(atoms)
+    check_atoms(atoms)
     readings = _readings(atoms)
     verdict: BadStructure | None = None
     for cell in readings:
@@ -86,17 +86,14 @@ def layer_group(atoms: Atoms) -> tuple[int, str, int]:
     return int(found.number), str(found.international), len(set(found.mapping_to_primitive))
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """A layer: in-plane vectors a, b [3], atoms in one piece [sites, 3], distance to the next."""
+def check_atoms(atoms: Atoms) -> None:
+    """Refuse what no filter and no search for a layer can be applied to.
 
-    a: Floats
-    b: Floats
-    positions: Floats
-    spacing: float
-
-
-def _check_atoms(atoms: Atoms) -> None:
+    Raises
+    ------
+    BadStructure
+        With one of the reasons empty, not_finite, unknown_element, partial_occupancy, too_large.
+    """
     if len(atoms) == 0:
         raise BadStructure("empty", "no atoms")
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
@@ -112,6 +109,16 @@ def _check_atoms(atoms: Atoms) -> None:
             raise BadStructure("partial_occupancy", f"a site is shared or part empty: {shares}")
     if max(np.ptp(atoms.positions, axis=0).max(), np.abs(atoms.cell.array).max()) > GREATEST_LENGTH:
         raise BadStructure("too_large", f"larger than {GREATEST_LENGTH:g} Å")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer: in-plane vectors a, b [3], atoms in one piece [sites, 3], distance to the next."""
+
+    a: Floats
+    b: Floats
+    positions: Floats
+    spacing: float
 
 
 def _readings(atoms: Atoms) -> list[Floats]:
@@ -206,9 +213,7 @@ def _networks(count: int, i: Ints, j: Ints, images: Ints) -> list[tuple[Ints, In
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
-    bonds: dict[tuple[int, int], Ints] = {}
-    for k in range(len(i) - 1, -1, -1):
-        bonds[int(i[k]), int(j[k])] = images[k]
+    pairs, first = np.unique(i * count + j, return_index=True)
     graph = coo_array((np.ones(len(i)), (i, j)), shape=(count, count)).tocsr()
     shifts = np.zeros((count, 3), dtype=np.int64)
     part = np.full(count, -1)
@@ -219,8 +224,9 @@ def _networks(count: int, i: Ints, j: Ints, images: Ints) -> list[tuple[Ints, In
         order, before = breadth_first_order(graph, root, directed=False)
         part[order] = len(members)
         members.append(np.sort(order))
-        for site in order[1:].tolist():
-            shifts[site] = shifts[before[site]] + bonds[int(before[site]), site]
+        bonds = first[np.searchsorted(pairs, before[order[1:]] * count + order[1:])]
+        for site, bond in zip(order[1:], bonds, strict=True):
+            shifts[site] = shifts[before[site]] + images[bond]
     cycles = shifts[i] + images - shifts[j]
     parts = []
     for number, sites in enumerate(members):

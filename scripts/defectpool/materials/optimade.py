@@ -1,0 +1,240 @@
+"""Hosts from an OPTIMADE server (Andersen et al., Sci. Data 8, 217 (2021)).
+
+The answer to a query is kept page by page in one file, so that an interrupted download goes on
+where it stopped and a finished one needs no network any more. The filter is checked by the parser
+of the `optimade` package before anything is sent, and species are read by its models. Its client is
+not used: it holds all pages in memory, gives up at an error 5xx and cannot resume.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+
+from defectpool.errors import DefectpoolError
+from defectpool.identity import content_id
+from defectpool.materials.database import scalars
+from defectpool.materials.host import BadStructure, Candidate, Properties, Rejected
+
+PAGE = 100  # structures a page; C2DB's own number
+ATTEMPTS = 8
+FIRST_WAIT = 1.0  # s; doubled with each further attempt
+LONGEST_WAIT = 120.0  # s
+TIMEOUT = (10.0, 120.0)  # s to connect, s between bytes
+PASSING = {429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class Download:
+    """A finished download: the file and the day (UTC) on which it began."""
+
+    path: Path
+    date: str
+
+
+def fetch(url: str, query: str, cache: Path) -> Download:
+    """Download all structures that match, or find them in the cache.
+
+    Parameters
+    ----------
+    url
+        Base URL of the server, without the version.
+    query
+        Filter in OPTIMADE's language; empty for all structures.
+    cache
+        Folder of the downloads. A file there is named after URL and filter; it begins with them
+        and the date, and each further line is a page. Delete it to ask the server anew.
+
+    Raises
+    ------
+    DefectpoolError
+        If the filter is no OPTIMADE, if the server refuses, or if it does not answer in 8
+        attempts; what has arrived is kept, and the next call goes on from there.
+    """
+    _check_filter(query)
+    base = url.rstrip("/")
+    path = cache / f"{content_id('optimade', base, query, length=16)}.jsonl"
+    if path.is_file():
+        return Download(path, _header(path)["date"])
+    partial = path.with_suffix(".part")
+    cache.mkdir(parents=True, exist_ok=True)
+    head, pages = _resume(partial, base, query)
+    seen = {page["url"] for page in pages}
+    count = sum(page["count"] for page in pages)
+    total = pages[-1]["total"] if pages else None
+    parameters = {"page_limit": PAGE} | ({"filter": query} if query else {})
+    link = pages[-1]["next"] if pages else f"{base}/v1/structures?{urlencode(parameters)}"
+    with partial.open("a", encoding="utf-8") as file:
+        while link:
+            if link in seen:
+                raise DefectpoolError(f"{url}: the server's pages go round in circles at {link}")
+            page = _page(link)
+            if seen and page["total"] != total:
+                partial.unlink()
+                raise DefectpoolError(
+                    f"{url}: the server's data changed during the download ({total} structures "
+                    f"before, {page['total']} now); start again, and it begins anew"
+                )
+            file.write(json.dumps(page) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            seen.add(link)
+            count, total, link = count + page["count"], page["total"], page["next"]
+            print(f"{base}: {count} of {'?' if total is None else total} structures")
+    partial.replace(path)
+    return Download(path, head["date"])
+
+
+def candidates(download: Path) -> Iterator[Candidate | Rejected]:
+    """Yield the structures of a finished download in the order in which they were sent."""
+    with download.open(encoding="utf-8") as file:
+        server = urlsplit(json.loads(file.readline())["url"]).netloc
+        for line in file:
+            for entry in json.loads(line)["data"]:
+                yield _candidate(entry, server)
+
+
+def _check_filter(query: str) -> None:
+    from optimade.exceptions import BadRequest
+    from optimade.filterparser import LarkParser
+
+    if query:
+        try:
+            LarkParser().parse(query)
+        except BadRequest as error:
+            raise DefectpoolError(
+                f"materials.filter: {query!r} is not in OPTIMADE's language: {error}"
+            ) from None
+
+
+def _header(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8") as file:
+        return json.loads(file.readline())
+
+
+def _resume(partial: Path, base: str, query: str) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Read what an interrupted download left, without its torn last line, or begin a new one."""
+    whole = 0
+    head: dict[str, str] = {}
+    pages: list[dict[str, Any]] = []
+    if partial.is_file():
+        with partial.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                content = json.loads(line)
+                if head:
+                    pages.append({key: content[key] for key in ("url", "next", "total", "count")})
+                else:
+                    head = content
+                whole += len(line)
+        os.truncate(partial, whole)
+    if not head:
+        head = {"url": base, "filter": query, "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        partial.write_text(json.dumps(head) + "\n", encoding="utf-8")
+    return head, pages
+
+
+def _page(link: str) -> dict[str, Any]:
+    """Fetch one page, waiting and trying again where that may help."""
+    import requests
+
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        wait = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
+        try:
+            answer = requests.get(
+                link, timeout=TIMEOUT, headers={"Accept": "application/vnd.api+json, */*"}
+            )
+            if answer.status_code == 200:
+                return _contents(link, answer.json())
+            problem = f"status {answer.status_code}: {_complaint(answer.text)}"
+            if answer.status_code not in PASSING:
+                raise DefectpoolError(f"{link}: the server refuses ({problem})")
+            asked = answer.headers.get("Retry-After", "")
+            if asked.isdigit():
+                wait = min(max(wait, float(asked)), LONGEST_WAIT)
+        except (requests.RequestException, ValueError, TypeError, KeyError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if attempt < ATTEMPTS - 1:
+            print(f"{link}: {problem}; trying again in {wait:g} s")
+            time.sleep(wait)
+    raise DefectpoolError(
+        f"{link}: no answer in {ATTEMPTS} attempts ({problem}); what has arrived is kept, start "
+        "again to go on from there"
+    )
+
+
+def _contents(link: str, answer: dict[str, Any]) -> dict[str, Any]:
+    data = answer["data"]
+    if not isinstance(data, list):
+        raise TypeError("`data` is no list of structures")
+    following = (answer.get("links") or {}).get("next")
+    if isinstance(following, dict):
+        following = following.get("href")
+    total = (answer.get("meta") or {}).get("data_returned")
+    return {"url": link, "next": following, "total": total, "count": len(data), "data": data}
+
+
+def _complaint(text: str) -> str:
+    try:
+        errors = json.loads(text)["errors"]
+        return "; ".join(str(error.get("detail") or error.get("title")) for error in errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text[:200]
+
+
+def _candidate(entry: Any, server: str) -> Candidate | Rejected:
+    name = str(entry.get("id", "")) if isinstance(entry, dict) else ""
+    source = f"{server}/{name}"
+    try:
+        attributes = entry["attributes"]
+        properties = _properties(attributes)
+        uid = str(properties.pop("uid", "") or name)
+        return Candidate(uid or None, _atoms(attributes), source, properties)
+    except BadStructure as error:
+        return Rejected(name or source, error.reason, str(error))
+    except Exception as error:  # a server may send anything
+        return Rejected(name or source, "unreadable", f"{type(error).__name__}: {error}")
+
+
+def _properties(attributes: dict[str, Any]) -> Properties:
+    """Return the provider's own properties, without its prefix: `_c2db_ehull` is ehull."""
+    from optimade.models import StructureResourceAttributes
+
+    standard = set(StructureResourceAttributes.model_fields)
+    own = {key: value for key, value in attributes.items() if key not in standard}
+    return scalars({re.sub("^_[a-z0-9]+_", "", key): value for key, value in own.items()})
+
+
+def _atoms(attributes: dict[str, Any]) -> Atoms:
+    from optimade.models import Species
+
+    species = {
+        entry["name"]: Species.model_validate(entry) for entry in attributes.get("species") or []
+    }
+    numbers = []
+    for site in attributes["species_at_sites"]:
+        kind = species.get(site)
+        symbols = [str(symbol) for symbol in kind.chemical_symbols] if kind else [site]
+        if len(symbols) > 1 or (kind and abs(kind.concentration[0] - 1) > 1e-3):
+            raise BadStructure("partial_occupancy", f"{site} is {', '.join(symbols)}")
+        numbers.append(atomic_numbers.get(symbols[0], 0))
+    vectors = np.array(attributes["lattice_vectors"], dtype=float).reshape(3, 3)
+    vectors[np.isnan(vectors).all(axis=1)] = 0.0  # null along a direction without periodicity
+    return Atoms(
+        numbers,
+        np.array(attributes["cartesian_site_positions"], dtype=float).reshape(-1, 3),
+        cell=vectors,
+        pbc=attributes.get("dimension_types") or True,
+    )
