@@ -277,7 +277,11 @@ class Config(Section):
     training: TrainingSettings = TrainingSettings()
     results: ResultsSettings = ResultsSettings()
     shards: int = Field(
-        2, ge=1, le=4096, description="Parts into which the hosts are dealt; one job each."
+        1,
+        ge=1,
+        le=4096,
+        description="Parts into which the hosts are dealt, one job each for every defect and "
+        "supercell; 200 to 300 hosts a part make jobs of minutes.",
     )
 
     @model_validator(mode="after")
