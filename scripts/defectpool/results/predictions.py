@@ -1,0 +1,74 @@
+"""What a training left behind, read and checked: predictions, history and audit record."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from defectpool.errors import DefectpoolError
+
+TEXTS = ("structure", "host", "formula", "pair", "name")
+PREDICTION_COLUMNS = (*TEXTS, "repeat", "fold", "label", "probability", "probability_best_epoch")
+HISTORY_COLUMNS = (
+    "repeat", "fold", "epoch", "loss", "train_accuracy", "validation_accuracy", "test_accuracy",
+)  # fmt: skip
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read the predictions of one entry: one row a test structure and repeat.
+
+    Raises
+    ------
+    DefectpoolError
+        The file is missing, cut short, lacks a column, names a structure twice in a repeat, or
+        holds a probability outside [0, 1] or a label other than 0 and 1.
+    """
+    predictions = _read(path, PREDICTION_COLUMNS, dict.fromkeys(TEXTS, str))
+    for column in ("probability", "probability_best_epoch"):
+        values = predictions[column].to_numpy(dtype=float)
+        if not np.all((values >= 0) & (values <= 1)):
+            raise _damaged(path, f"{column} is not within 0 and 1 everywhere")
+    if not predictions["label"].isin((0, 1)).all():
+        raise _damaged(path, "a label is neither 0 nor 1")
+    if predictions.duplicated(["structure", "repeat"]).any():
+        raise _damaged(path, "a structure stands twice in a repeat")
+    return predictions
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """Read the history of one entry: one row an epoch of a fold of a repeat."""
+    return _read(path, HISTORY_COLUMNS, {})
+
+
+def read_audit(path: Path) -> dict[str, Any]:
+    """Read an audit record."""
+    try:
+        audit = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    if not isinstance(audit, dict):
+        raise _damaged(path, "no record")
+    return audit
+
+
+def _read(path: Path, columns: tuple[str, ...], types: dict[str, Any]) -> pd.DataFrame:
+    try:
+        # "NaN" is no missing value here, and a formula such as "NaN" (sodium nitride) is a text.
+        table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={}, comment=None)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise _damaged(path, f"it lacks {', '.join(missing)}")
+    if table.empty:
+        raise _damaged(path, "it is empty")
+    for column in columns:
+        if column not in types and not pd.api.types.is_numeric_dtype(table[column]):
+            raise _damaged(path, f"{column} is not a number everywhere")
+    return table
+
+
+def _damaged(path: Path, problem: str) -> DefectpoolError:
+    return DefectpoolError(f"{path}: cannot be used ({problem}); delete it and run again")
