@@ -1,6 +1,7 @@
 """Settings and helper functions that the rules share."""
 
 import sys
+from itertools import product
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
@@ -38,15 +39,16 @@ def code(script):
     return science.digest(SCRIPTS / script)
 
 
-def every_entry(pattern):
-    """Return one file for each entry of the table."""
-    return expand(
-        pattern,
-        defect=SETTINGS.defects,
-        supercell=SETTINGS.supercells,
-        pooling=SETTINGS.poolings,
-        convolution=SETTINGS.convolutions,
+ENTRIES = list(
+    product(
+        SETTINGS.defects, SETTINGS.supercells, SETTINGS.poolings, SETTINGS.convolutions
     )
+)
+
+
+def every_entry(name):
+    """Return one file of the training of each entry of the table."""
+    return ["/".join(("results/training", *entry, name)) for entry in ENTRIES]
 
 
 def source_file(_):

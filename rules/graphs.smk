@@ -8,11 +8,11 @@ rule build_graphs:
         "results/graphs/{defect}/{supercell}/{shard}.h5",
     log:
         "results/logs/build_graphs/{defect}/{supercell}/{shard}.log",
+    conda:
+        "../envs/environment.yaml"
     params:
         graph=settings("graph"),
         rounds=SETTINGS.network.convolutions,
         code=code("build_graphs.py"),
-    conda:
-        "../envs/environment.yaml"
     script:
         "../scripts/build_graphs.py"

@@ -10,11 +10,11 @@ rule select_materials:
         hosts=expand("results/materials/hosts/{shard}.xyz", shard=SHARDS),
     log:
         "results/logs/select_materials.log",
+    conda:
+        "../envs/environment.yaml"
     params:
         materials=settings("materials"),
         radius=SETTINGS.graph.radius,
         code=code("select_materials.py"),
-    conda:
-        "../envs/environment.yaml"
     script:
         "../scripts/select_materials.py"

@@ -8,18 +8,21 @@ localrules:
 
 rule make_table:
     input:
-        predictions=every_entry(rules.train.output.predictions),
-        audits=every_entry(rules.train.output.audit),
+        predictions=every_entry("predictions.csv"),
+        audits=every_entry("audit.json"),
     output:
         csv="results/table.csv",
         markdown="results/table.md",
+        statistics="results/statistics.csv",
+        comparisons="results/comparisons.csv",
     log:
         "results/logs/make_table.log",
-    params:
-        results=settings("results"),
-        code=code("make_table.py"),
     conda:
         "../envs/environment.yaml"
+    params:
+        entries=ENTRIES,
+        results=settings("results"),
+        code=code("make_table.py"),
     script:
         "../scripts/make_table.py"
 
@@ -27,15 +30,16 @@ rule make_table:
 rule draw_plots:
     input:
         table="results/table.csv",
-        histories=every_entry(rules.train.output.history),
+        histories=every_entry("history.csv"),
     output:
         accuracy=multiext("results/plots/accuracy", ".svg", ".png"),
         learning=multiext("results/plots/learning_curves", ".svg", ".png"),
     log:
         "results/logs/draw_plots.log",
-    params:
-        code=code("draw_plots.py"),
     conda:
         "../envs/environment.yaml"
+    params:
+        entries=ENTRIES,
+        code=code("draw_plots.py"),
     script:
         "../scripts/draw_plots.py"

@@ -9,10 +9,10 @@ rule build_structures:
         skipped="results/structures/{defect}/{supercell}/{shard}.skipped.csv",
     log:
         "results/logs/build_structures/{defect}/{supercell}/{shard}.log",
+    conda:
+        "../envs/environment.yaml"
     params:
         structures=settings("structures"),
         code=code("build_structures.py"),
-    conda:
-        "../envs/environment.yaml"
     script:
         "../scripts/build_structures.py"

@@ -11,19 +11,21 @@ rule train:
         audit="results/training/{defect}/{supercell}/{pooling}/{convolution}/audit.json",
     log:
         "results/logs/train/{defect}/{supercell}/{pooling}/{convolution}.log",
+    conda:
+        "../envs/environment.yaml"
     # One thread an entry: the same figures on any number of cores, and two entries side by side
     # are faster than one on two threads.
     threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 20 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         network=settings("network"),
         training=settings("training", exclude={"device"}),
         # Not among the outputs, which a failed job loses: the epoch to go on from lies here.
         state="results/state/{defect}/{supercell}/{pooling}/{convolution}",
         code=code("train.py"),
-    resources:
-        mem_mb=lambda wildcards, input, attempt: int((2000 + 20 * input.size_mb) * attempt),
-        runtime=lambda wildcards, attempt: 240 * attempt,
-    conda:
-        "../envs/environment.yaml"
     script:
         "../scripts/train.py"

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from defectpool.graphs.shards import write_shard
-from defectpool.structures.store import read_structures
-
 from defectpool.config import GraphSettings
+from defectpool.graphs.shards import write_shard
 from defectpool.job import logging_to
+from defectpool.structures.store import read_structures
 
 with logging_to(snakemake.log[0]):
     counts = write_shard(

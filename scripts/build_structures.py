@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from defectpool.config import StructuresSettings
+from defectpool.job import logging_to
 from defectpool.materials.host import read_hosts
 from defectpool.structures.build import build_structures
 from defectpool.structures.store import write_skipped, write_structures
-
-from defectpool.config import StructuresSettings
-from defectpool.job import logging_to
 
 with logging_to(snakemake.log[0]):
     structures, skipped = build_structures(

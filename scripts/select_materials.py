@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from defectpool.materials.select import select_hosts
-
 from defectpool.config import MaterialsSettings
 from defectpool.job import logging_to
+from defectpool.materials.select import select_hosts
 
 with logging_to(snakemake.log[0]):
     summary = select_hosts(

@@ -1,0 +1,19 @@
+"""Draw the table and the learning curves."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from defectpool.job import logging_to
+from defectpool.results import plots, table
+from defectpool.results.predictions import read_history
+
+with logging_to(snakemake.log[0]):
+    histories = [
+        read_history(Path(path)).assign(**dict(zip(table.KEY, key, strict=True)))
+        for key, path in zip(snakemake.params.entries, snakemake.input.histories, strict=True)
+    ]
+    plots.accuracy_by_supercell(
+        table.read_csv(Path(snakemake.input.table)), [Path(p) for p in snakemake.output.accuracy]
+    )
+    plots.learning_curves(pd.concat(histories), [Path(p) for p in snakemake.output.learning])

@@ -1,0 +1,34 @@
+"""Turn the stored predictions of all entries into the table, its statistics and comparisons."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from defectpool.files import replacing
+from defectpool.job import logging_to
+from defectpool.results import table
+from defectpool.results.predictions import read_audit, read_predictions
+
+with logging_to(snakemake.log[0]):
+    resamples = snakemake.params.results["bootstrap"]
+    keys = [dict(zip(table.KEY, key, strict=True)) for key in snakemake.params.entries]
+    entries = [
+        (key, read_predictions(Path(path)))
+        for key, path in zip(keys, snakemake.input.predictions, strict=True)
+    ]
+    audits = [read_audit(Path(path)) for path in snakemake.input.audits]
+    rows = [
+        table.entry_row(predictions, audit, key, resamples)
+        for (key, predictions), audit in zip(entries, audits, strict=True)
+    ]
+    frame = table.table(rows)
+    figures = pd.DataFrame([table.statistics_row(p, key, resamples) for key, p in entries])
+    comparisons = pd.DataFrame(table.comparison_rows(entries, resamples))
+    text = table.markdown(frame)
+
+    table.write_csv(frame, Path(snakemake.output.csv))
+    table.write_csv(figures, Path(snakemake.output.statistics))
+    table.write_csv(comparisons, Path(snakemake.output.comparisons))
+    with replacing(snakemake.output.markdown) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text)
