@@ -55,15 +55,14 @@ def standardize(atoms: Atoms, vacuum: float) -> Atoms:
         too_large, too_close, molecule, chain, bulk, two_slabs, loose_parts.
     """
     check_atoms(atoms)
-    readings = _readings(atoms)
     verdict: BadStructure | None = None
-    for cell in readings:
+    for cell, spacing in _readings(atoms):
         try:
             layer = _find_layer(atoms.numbers, atoms.positions, cell)
         except BadStructure as error:
             verdict = verdict or error
         else:
-            return _stand(atoms.numbers, layer, vacuum)
+            return _stand(atoms.numbers, layer, spacing or layer.spacing, vacuum)
     assert verdict is not None
     raise verdict
 
@@ -121,12 +120,13 @@ class _Layer:
     spacing: float
 
 
-def _readings(atoms: Atoms) -> list[Floats]:
+def _readings(atoms: Atoms) -> list[tuple[Floats, float]]:
     """Cells [3, 3] in which the structure may be read, periodic in all three directions.
 
     A cell with two periodic directions is first taken at its word: along the third one there are
-    no images, so that vector is replaced by a long one along the normal. The second reading, and
-    the only one where pbc says anything else, has all vectors periodic.
+    no images, so that vector is replaced by a long one along the normal, and its own height in Å
+    is given beside it. The second reading, and the only one where pbc says anything else, has all
+    vectors periodic.
     """
     cell = atoms.cell.array
     lengths = np.linalg.norm(cell, axis=1)
@@ -141,13 +141,13 @@ def _readings(atoms: Atoms) -> list[Floats]:
         area = np.linalg.norm(normal)
         if area > 1e-3:
             normal /= area
-            extent = float(np.ptp(atoms.positions @ normal))
-            image = max(extent + 4 * LEAST_GAP, abs(float(cell[k] @ normal)))
-            readings.append(np.roll(np.array([a, b, normal * image]), k + 1, axis=0))
+            height = abs(float(cell[k] @ normal))
+            image = max(float(np.ptp(atoms.positions @ normal)) + 4 * LEAST_GAP, height)
+            readings.append((np.roll(np.array([a, b, normal * image]), k + 1, axis=0), height))
     volume = abs(np.linalg.det(cell))
     areas = np.linalg.norm(np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0)), axis=1)
     if volume > 1e-6 and (volume / areas > LEAST_HEIGHT).all():
-        readings.append(cell)
+        readings.append((cell, 0.0))
     if not readings:
         raise BadStructure("zero_volume", f"the cell vectors span {volume:.3g} Å³")
     return readings
@@ -265,7 +265,7 @@ def _in_plane_vectors(plane: tuple[int, int, int], cell: Floats) -> tuple[Floats
         b = b - steps * a
 
 
-def _stand(numbers: Ints, layer: _Layer, vacuum: float) -> Atoms:
+def _stand(numbers: Ints, layer: _Layer, spacing: float, vacuum: float) -> Atoms:
     """Turn the layer into the plane xy, a along x, and centre it along c."""
     normal = np.cross(layer.a, layer.b)
     normal /= np.linalg.norm(normal)
@@ -274,7 +274,7 @@ def _stand(numbers: Ints, layer: _Layer, vacuum: float) -> Atoms:
     a, b = layer.a @ turn, layer.b @ turn
     positions = layer.positions @ turn
     height = positions[:, 2] - (positions[:, 2].max() + positions[:, 2].min()) / 2
-    length = max(layer.spacing, float(np.ptp(height)) + vacuum)
+    length = max(spacing, float(np.ptp(height)) + vacuum)
     scaled = np.linalg.solve(np.array([a[:2], b[:2]]).T, positions[:, :2].T).T
     scaled -= np.floor(scaled + 1e-9)
     flat = scaled @ np.array([a[:2], b[:2]])

@@ -1,0 +1,122 @@
+"""The `optimade` package's own server on a loopback port, filled with real hosts, with faults."""
+
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import uvicorn
+from ase.formula import Formula
+from optimade.server.config import ServerConfig
+from optimade.server.create_app import create_app
+
+from defectpool.materials.host import Host
+
+Scope, Receive, Send = dict[str, Any], Callable, Callable[[dict], Awaitable[None]]
+
+
+class Faults:
+    """Count the requests for structures and spoil some of them.
+
+    `spoil` maps the number of a request (from 1) to a status, or to "cut" for an answer that ends
+    in its middle.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.spoil: dict[int, int | str] = {}
+        self.always: int | str | None = None
+        self.queries: list[str] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or "/structures" not in scope["path"]:
+            await self.app(scope, receive, send)
+            return
+        self.queries.append(scope["query_string"].decode())
+        fault = self.spoil.get(len(self.queries), self.always)
+        if fault == "cut":
+            await self.app(scope, receive, _cutting(send))
+        elif fault:
+            head = [(b"content-type", b"text/plain"), (b"retry-after", b"0")]
+            await send({"type": "http.response.start", "status": fault, "headers": head})
+            await send({"type": "http.response.body", "body": b"out of order"})
+        else:
+            await self.app(scope, receive, send)
+
+
+def _cutting(send: Send) -> Send:
+    async def half(message: dict) -> None:
+        if message["type"] == "http.response.body" and message.get("body"):
+            body = message["body"]
+            await send({**message, "body": body[: len(body) // 2], "more_body": True})
+            raise ConnectionAbortedError("the server dies here")
+        await send(message)
+
+    return half
+
+
+def document(host: Host) -> dict[str, Any]:
+    """Return a host as an entry of the server's collection."""
+    atoms = host.atoms
+    symbols = sorted(set(atoms.symbols))
+    counts = {symbol: list(atoms.symbols).count(symbol) for symbol in symbols}
+    reduced = Formula.from_dict(counts).reduce()[0].count()
+    amounts = sorted(reduced.values(), reverse=True)
+    return {
+        "id": host.id,
+        "last_modified": datetime(2026, 1, 1, tzinfo=UTC),
+        "elements": symbols,
+        "nelements": len(symbols),
+        "elements_ratios": [counts[symbol] / len(atoms) for symbol in symbols],
+        "chemical_formula_descriptive": host.formula,
+        "chemical_formula_reduced": "".join(
+            f"{symbol}{reduced[symbol] if reduced[symbol] > 1 else ''}" for symbol in symbols
+        ),
+        "chemical_formula_anonymous": "".join(
+            f"{letter}{amount if amount > 1 else ''}"
+            for letter, amount in zip("ABCDEFGH", amounts, strict=False)
+        ),
+        "dimension_types": [int(p) for p in atoms.pbc],
+        "nperiodic_dimensions": int(sum(atoms.pbc)),
+        "lattice_vectors": atoms.cell.array.tolist(),
+        "cartesian_site_positions": atoms.positions.tolist(),
+        "nsites": len(atoms),
+        "species": [
+            {"name": symbol, "chemical_symbols": [symbol], "concentration": [1.0]}
+            for symbol in symbols
+        ],
+        "species_at_sites": list(atoms.symbols),
+        "structure_features": [],
+        **{key: value for key, value in host.properties.items() if key in ("ehull", "dyn_stab")},
+    }
+
+
+@contextmanager
+def serving(hosts: Sequence[Host]) -> Iterator[tuple[str, Faults]]:
+    """Start the server with these hosts; yield its base URL and its faults."""
+    config = ServerConfig(
+        insert_test_data=False,
+        database_backend="mongomock",
+        mongo_database=f"hosts-{id(hosts)}",
+        provider_fields={"structures": ["ehull", "dyn_stab"]},
+        page_limit_max=100,
+    )
+    app = create_app(config)
+    app.state.entry_collections["structures"].insert([document(host) for host in hosts])
+    faults = Faults(app)
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(faults, log_level="critical"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive(), "the OPTIMADE server did not start"
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{door.getsockname()[1]}", faults
+        finally:
+            server.should_exit = True
+            thread.join(10)
