@@ -48,7 +48,7 @@ ENTRIES = list(
 
 def every_entry(name):
     """Return one file of the training of each entry of the table."""
-    return ["/".join(("results/training", *entry, name)) for entry in ENTRIES]
+    return [str(Path("results/training", *entry, name)) for entry in ENTRIES]
 
 
 def source_file(_):
