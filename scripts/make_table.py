@@ -23,7 +23,9 @@ with logging_to(snakemake.log[0]):
     ]
     frame = table.table(rows)
     figures = pd.DataFrame([table.statistics_row(p, key, resamples) for key, p in entries])
-    comparisons = pd.DataFrame(table.comparison_rows(entries, resamples))
+    comparisons = pd.DataFrame(
+        table.comparison_rows(entries, resamples), columns=table.COMPARISON_COLUMNS
+    )
     text = table.markdown(frame)
 
     table.write_csv(frame, Path(snakemake.output.csv))

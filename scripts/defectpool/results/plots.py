@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -85,7 +85,7 @@ def _names(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
     return [(p, c, f"{p}, {c}" if several else p) for p, c in pairs]
 
 
-def _line(convolution: str) -> str:
+def _line(convolution: str) -> Literal["-", "--"]:
     return "-" if convolution == "gated" else "--"
 
 
@@ -195,8 +195,11 @@ def learning_curves(histories: pd.DataFrame, paths: Sequence[Path]) -> None:
 
     defects, supercells = _ordered(histories["defect"]), _ordered(histories["supercell"])
     names = _names(histories)
-    curves = histories.groupby([*_KEY, "epoch"], sort=False)[["train_accuracy", "test_accuracy"]]
-    mean, spread = 100 * curves.mean(), 100 * curves.std(ddof=0)
+    curves = {
+        entry: rows.groupby("epoch")[["train_accuracy", "test_accuracy"]]
+        for entry, rows in histories.groupby(_KEY, sort=False)
+    }
+    low = min(float((c.mean() - c.std(ddof=0)).to_numpy().min()) for c in curves.values())
     with _style():
         figure, grid = plt.subplots(
             len(supercells),
@@ -212,9 +215,9 @@ def learning_curves(histories: pd.DataFrame, paths: Sequence[Path]) -> None:
                 _chance(axes)
                 for pooling, convolution, _ in names:
                     key = (defect, supercell, pooling, convolution)
-                    if key not in mean.index:
+                    if key not in curves:
                         continue
-                    y, deviation = mean.loc[key].sort_index(), spread.loc[key].sort_index()
+                    y, deviation = 100 * curves[key].mean(), 100 * curves[key].std(ddof=0)
                     epochs = y.index.to_numpy()
                     style = STYLES[pooling]
                     mark = max(1, len(epochs) // 6)
@@ -239,8 +242,7 @@ def learning_curves(histories: pd.DataFrame, paths: Sequence[Path]) -> None:
                     axes.set_xlabel("epoch")
                 if column == 0:
                     axes.set_ylabel(f"{supercell}\naccuracy (%)")
-        low = float((mean - spread).to_numpy().min())
-        grid[0][0].set_ylim(max(0, min(45, low - 2)), 102)
+        grid[0][0].set_ylim(max(0, min(45, 100 * low - 2)), 102)
         handles = [
             Line2D(
                 [], [], linewidth=1.5, label=label, **STYLES[p],

@@ -97,40 +97,6 @@ def _interval(
     return float(low), float(high)
 
 
-def bootstrap_statistic(
-    predictions: pd.DataFrame,
-    statistic: Callable[[pd.DataFrame], float],
-    resamples: int,
-    seed: int = 0,
-) -> Estimate:
-    """Any figure of the predictions, averaged over repeats, with a bootstrap over hosts.
-
-    Slower than `accuracy`, since the figure is computed anew for each resample; a resample for
-    which it is not defined (only one label drawn) is left out.
-    """
-    parts = [part for _, part in predictions.groupby("repeat", sort=True)]
-    value = float(np.mean([statistic(part) for part in parts]))
-    rng = np.random.default_rng(seed_of("bootstrap", seed))
-    names = np.unique(predictions["host"].to_numpy(dtype=np.str_))
-    rows = [
-        [np.flatnonzero(part["host"].to_numpy(dtype=np.str_) == name) for name in names]
-        for part in parts
-    ]
-    drawn = []
-    for _ in range(resamples):
-        chosen = rng.integers(len(names), size=len(names))
-        figures = [
-            statistic(part.iloc[np.concatenate([of[i] for i in chosen])])
-            for part, of in zip(parts, rows, strict=True)
-        ]
-        drawn.append(float(np.mean(figures)))
-    finite = np.array([figure for figure in drawn if np.isfinite(figure)])
-    if not len(finite):
-        return Estimate(value, nan, nan)
-    low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
-
-
 def roc_auc(predictions: pd.DataFrame) -> float:
     """Area under the ROC curve, averaged over repeats; not defined for one label alone."""
     from sklearn.metrics import roc_auc_score

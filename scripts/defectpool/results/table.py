@@ -22,8 +22,16 @@ COLUMNS = [
 ]  # fmt: skip
 
 
+COMPARISON_COLUMNS = [
+    "defect", "supercell",
+    "first_pooling", "first_convolution", "second_pooling", "second_convolution",
+    "difference", "difference_low", "difference_high",
+    "only_first_right", "only_second_right", "mcnemar_p", "n_hosts", "n_test",
+]  # fmt: skip
+
+
 def published() -> pd.DataFrame:
-    """Published accuracies as fractions of 1, by defect, supercell and pooling; NaN: none given.
+    """Read the published accuracies as fractions of 1; NaN: none given.
 
     They were got with the gated convolution and, as far as can be told, with the epoch chosen on
     the test structures.
@@ -32,7 +40,7 @@ def published() -> pd.DataFrame:
 
 
 def published_accuracy(defect: str, supercell: str, pooling: str, convolution: str) -> float:
-    """Published accuracy of an entry as a fraction of 1, or NaN."""
+    """Return the published accuracy of an entry as a fraction of 1, or NaN."""
     if convolution != "gated":
         return nan
     rows = published().query(
@@ -142,13 +150,13 @@ def markdown(frame: pd.DataFrame) -> str:
         name = f"{pooling}, {convolution}" if several else pooling
         header += [f"**{name}**", f"{name}, best epoch", f"{name}, published"]
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
-    cells = frame.set_index(KEY)
+    cells = {tuple(row[name] for name in KEY): row for row in frame.to_dict("records")}
     for defect, supercell in dict.fromkeys(zip(frame["defect"], frame["supercell"], strict=True)):
         line = [str(defect), f"{supercell}x1" if "_" not in supercell else str(supercell)]
         for pooling, convolution in kinds:
             place = (defect, supercell, pooling, convolution)
-            if place in cells.index:
-                row = cells.loc[place]
+            if place in cells:
+                row = cells[place]
                 line += [
                     f"**{_percent(row['accuracy'])}** "
                     f"({_percent(row['accuracy_low'])}–{_percent(row['accuracy_high'])})",
