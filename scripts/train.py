@@ -2,23 +2,37 @@
 
 from pathlib import Path
 
+from defectpool.campaign.nodes import gpu_was_given, mark_unusable_gpu
 from defectpool.config import NetworkSettings, TrainingSettings, load
+from defectpool.errors import DefectpoolError
 from defectpool.graphs.shards import read_shards
 from defectpool.job import logging_to
+from defectpool.lease import lease
+from defectpool.training.device import choose
 from defectpool.training.fit import cross_validate
+
+state = Path(snakemake.params.state)
 
 with logging_to(snakemake.log[0]):
     training = snakemake.params.training | {"device": load(snakemake.config).training.device}
-    entry = snakemake.wildcards
-    outcome = cross_validate(
-        read_shards([Path(path) for path in snakemake.input]),
-        entry.pooling,
-        entry.convolution,
-        NetworkSettings(**snakemake.params.network),
-        TrainingSettings(**training),
-        Path(snakemake.params.state),
-        title=f"{entry.defect} {entry.supercell} {entry.pooling} {entry.convolution}",
-        code=snakemake.params.code,
-        threads=snakemake.threads,
-    )
-    outcome.write(**{name: Path(path) for name, path in snakemake.output.items()})
+    if gpu_was_given() and choose("auto").type == "cpu":
+        node = mark_unusable_gpu(Path("results/state/unusable_gpus"), "torch cannot use the GPU")
+        print(f"the GPU that SLURM gave on node {node} cannot be used; next jobs leave it out")
+        if training["device"] == "cuda":
+            raise DefectpoolError(f"training.device: cuda, and node {node} has no usable GPU")
+    # A Snakemake that was killed may have left this very job running.
+    with lease(state / "lease") as held:
+        entry = snakemake.wildcards
+        outcome = cross_validate(
+            read_shards([Path(path) for path in snakemake.input]),
+            entry.pooling,
+            entry.convolution,
+            NetworkSettings(**snakemake.params.network),
+            TrainingSettings(**training),
+            state,
+            title=f"{entry.defect} {entry.supercell} {entry.pooling} {entry.convolution}",
+            code=snakemake.params.code,
+            threads=snakemake.threads,
+        )
+        held.check()
+        outcome.write(**{name: Path(path) for name, path in snakemake.output.items()})

@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).parent
 
 # They carry no science: the config's values enter a job one by one, and the others only say how
 # something is reported, written or waited for.
-NEUTRAL = frozenset({"audit", "config", "errors", "files", "job", "lease", "training.progress"})
+NEUTRAL = frozenset(
+    {"audit", "campaign", "config", "errors", "files", "job", "lease", "training.progress"}
+)
 
 
 DATA = (".csv", ".js", ".json")

@@ -121,7 +121,7 @@ def cross_validate(
     pooling, convolution, network, training
         What is trained, and how.
     state
-        Folder for the state from which a job that was killed goes on; it is emptied at the end.
+        Folder for the state from which a job that was killed goes on; a finished one stays there.
     title
         What progress is reported under.
     code
@@ -311,9 +311,9 @@ class _Job:
             self.done["current"] = None
             self._save()
         self.progress.close()
-        outcome = self._outcome()
-        states.remove(self.path)
-        return outcome
+        # The finished state stays: should the results be lost before they are written, or should a
+        # second copy of this job come late, they are made again from it without training.
+        return self._outcome()
 
     # ------------------------------------------------------------------ one fold
 
