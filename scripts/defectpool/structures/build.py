@@ -98,15 +98,25 @@ def choose(
 ) -> list[PointDefect]:
     """Draw `settings.choose` of a host's defects, or all.
 
-    Each candidate has a lot of its own, from the seed, the host and the defect; the lowest win. So
-    the draw depends neither on other hosts nor on the supercell, and a larger number keeps what a
-    smaller one has drawn.
+    Each name (`v_Mo`, `H_i`) and each of its defects has a lot of its own, from the seed, the host
+    and what it is. The names are served in turn, so that each species has the same chance however
+    many inequivalent sites there are for it. The draw depends neither on other hosts nor on the
+    supercell, and a larger number keeps what a smaller one has drawn.
     """
     if settings.choose == "all" or settings.choose >= len(candidates):
         return candidates
-    lots = [seed(settings.seed, host, d.type, d.name, d.index) for d in candidates]
-    drawn = sorted(np.argsort(lots, kind="stable")[: settings.choose].tolist())
-    return [candidates[i] for i in drawn]
+
+    named: dict[str, list[PointDefect]] = {}
+    for found in candidates:
+        named.setdefault(found.name, []).append(found)
+    turns = []
+    for name, group in named.items():
+        group.sort(key=lambda d: seed(settings.seed, host, d.type, d.name, d.index))
+        lot = seed(settings.seed, host, group[0].type, name)
+        turns += [(turn, lot, found) for turn, found in enumerate(group)]
+    turns.sort(key=lambda turn: turn[:2])
+    drawn = [found for *_, found in turns[: settings.choose]]
+    return sorted(drawn, key=lambda found: (found.name, found.index))
 
 
 def _twins(
@@ -182,8 +192,8 @@ def _places(
 ) -> NDArray[np.int64]:
     """Where the defects go, as rows (which of the equivalent sites, which cell).
 
-    The first is the first equivalent site in the central cell. Further ones are drawn at random from
-    all equivalent sites of the supercell, each as far from the others as the config asks.
+    The first is the first equivalent site in the central cell. Further ones are drawn at random
+    from all equivalent sites of the supercell, each as far from the others as the config asks.
     """
     first = np.array([[0, layout.centre]])
     if settings.count == 1:

@@ -120,7 +120,6 @@ def _replacements(
     """Vacancies, antisites and substitutions: one for each orbit of sites and new species."""
     host_species = sorted({chemical_symbols[z] for z in atoms.numbers.tolist()})
     orbits = [np.flatnonzero(symmetry.orbit == first) for first in np.unique(symmetry.orbit)]
-    scaled = atoms.get_scaled_positions(wrap=False)
     counts: dict[str, int] = {}
     for orbit in orbits:
         replaced = chemical_symbols[atoms.numbers[orbit[0]]]
@@ -135,7 +134,7 @@ def _replacements(
                     for species in substituents(replaced, settings.substitution)
                     if species not in host_species
                 ]
-        group = site_symmetry(symmetry, scaled[orbit[0]], atoms.cell.array, 2 * settings.symprec)
+        group = site_symmetry(symmetry, int(orbit[0]))
         for species in incoming:
             name = f"{species or 'v'}_{replaced}"
             counts[name] = counts.get(name, -1) + 1
@@ -154,9 +153,9 @@ def _replacements(
 def _interstitials(
     atoms: Atoms, symmetry: LayerSymmetry, settings: StructuresSettings
 ) -> Iterator[PointDefect]:
+    to_host = np.linalg.solve(symmetry.ideal.cell.array, atoms.cell.array)
     for species, sites in itertools.groupby(
         find_interstitials(
-            atoms,
             symmetry,
             species=sorted(set(settings.interstitial)),
             kinds=settings.interstitial_sites,
@@ -173,7 +172,7 @@ def _interstitials(
                 species=species,
                 replaced="",
                 sites=(),
-                positions=site.positions,
+                positions=site.positions @ to_host,
                 site_symmetry=site.site_symmetry,
                 kind=site.kind,
                 free_radius=site.free_radius,
@@ -213,10 +212,11 @@ def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
         if rule == "same_group":
             if other.group == here.group:
                 found.append(other.symbol)
-        elif abs(z - here.Z) == 1 and other.row == here.row:
-            found.append(other.symbol)
-        elif other.group == here.group and abs(other.row - here.row) == 1 and not _f_block(z, here):
-            found.append(other.symbol)
+        else:
+            beside = abs(z - here.Z) == 1 and other.row == here.row
+            above = other.group == here.group and abs(other.row - here.row) == 1
+            if beside or (above and not _f_block(z, here)):
+                found.append(other.symbol)
     return found
 
 

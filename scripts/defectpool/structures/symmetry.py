@@ -1,11 +1,16 @@
 """Layer symmetry of a slab: which sites are equivalent, and the symmetry that each one keeps.
 
 A slab has the symmetry of one of the 80 layer groups, not of a space group: there is no translation
-along c, so the vacuum must not take part (spglib, Fu, Togo et al., arXiv:2402.05459;
+along c, so the vacuum must not take part (Fu, Togo et al., arXiv:2402.05459, in spglib;
 A. Togo and I. Tanaka, arXiv:1808.01590).
+
+Relaxed structures are symmetric within a tolerance only. The operations returned here are made an
+exact group, and the layer idealised, so that nothing derived from them depends on the order of the
+atoms or on the choice of origin.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import spglib
@@ -19,7 +24,7 @@ class NoSymmetry(ValueError):  # noqa: N818 - a verdict on a structure, recorded
 
 @dataclass(frozen=True)
 class LayerSymmetry:
-    """Symmetry operations of a slab.
+    """Symmetry operations of a slab, and the slab without the noise.
 
     Attributes
     ----------
@@ -29,15 +34,19 @@ class LayerSymmetry:
         Its Hermann-Mauguin symbol.
     rotations, translations
         Operations in fractional coordinates, x' = R x + t; [operations, 3, 3], [operations, 3].
+        They are a group to rounding.
     orbit
         For each site the first site that is equivalent to it, [sites].
+    ideal
+        The slab with exactly this symmetry; its sites are within the tolerance of the real ones.
     """
 
     number: int
     symbol: str
     rotations: NDArray[np.int32]
     translations: NDArray[np.float64]
-    orbit: NDArray[np.int32]
+    orbit: NDArray[np.int64]
+    ideal: Atoms
 
 
 def layer_symmetry(atoms: Atoms, symprec: float) -> LayerSymmetry:
@@ -55,20 +64,58 @@ def layer_symmetry(atoms: Atoms, symprec: float) -> LayerSymmetry:
     NoSymmetry
         If spglib finds none.
     """
-    cell = (atoms.cell.array, atoms.get_scaled_positions(wrap=False), atoms.numbers)
+    scaled = atoms.get_scaled_positions(wrap=False)
     try:
-        found = spglib.get_symmetry_layerdataset(cell, aperiodic_dir=2, symprec=symprec)
+        found = spglib.get_symmetry_layerdataset(
+            (atoms.cell.array, scaled, atoms.numbers), aperiodic_dir=2, symprec=symprec
+        )
     except Exception as error:  # spglib's own errors changed their types between releases
         raise NoSymmetry(str(error)) from error
     if found is None:
         raise NoSymmetry(f"spglib finds no layer group with a tolerance of {symprec} Å")
+    rotations = found.rotations
+    moved = np.einsum("oij,nj->oni", rotations, scaled)
+    image, target = _images_of_sites(atoms, scaled, moved + found.translations[:, None])
+    # The mean over the sites of x(image) - R x: about the centre of mass these are fractions k / n
+    # of lattice vectors, which multiply as the operations do.
+    translations = (target - moved).mean(axis=1)
+    inverses = np.linalg.inv(rotations)
+    ideal = np.einsum("oij,onj->oni", inverses, target - translations[:, None]).mean(axis=0)
+    cell = _ideal_cell(atoms.cell.array, rotations)
     return LayerSymmetry(
         number=found.number,
         symbol=found.international.strip(),
-        rotations=found.rotations,
-        translations=found.translations,
-        orbit=found.equivalent_atoms,
+        rotations=rotations,
+        translations=translations,
+        orbit=image.min(axis=0),
+        ideal=Atoms(numbers=atoms.numbers, cell=cell, scaled_positions=ideal, pbc=atoms.pbc),
     )
+
+
+def _images_of_sites(
+    atoms: Atoms, scaled: NDArray[np.float64], moved: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which site [operations, sites] each site is moved to, and that site's nearest image."""
+    difference = scaled - moved[:, :, None]
+    shift = np.round(difference)
+    distance = np.linalg.norm((difference - shift) @ atoms.cell.array, axis=3)
+    distance[:, atoms.numbers[:, None] != atoms.numbers] = np.inf
+    image = distance.argmin(axis=2)
+    shift = np.take_along_axis(shift, image[:, :, None, None], axis=2)[:, :, 0]
+    shift[..., 2] = 0
+    return image, scaled[image] - shift
+
+
+def _ideal_cell(cell: NDArray[np.float64], rotations: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Cell whose metric is the mean over the operations, turned as little as possible."""
+    metric = cell @ cell.T
+    mean = (rotations.transpose(0, 2, 1) @ metric @ rotations).mean(axis=0)
+    return _root(mean) @ np.linalg.inv(_root(metric)) @ cell
+
+
+def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(values)) @ vectors.T
 
 
 def images(symmetry: LayerSymmetry, point: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,28 +130,31 @@ def in_plane_shift(difference: NDArray[np.float64]) -> NDArray[np.float64]:
     return shifted
 
 
-def stabilizer(
-    symmetry: LayerSymmetry,
-    point: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    tolerance: float,
-) -> NDArray[np.bool_]:
-    """Which operations leave a point (fractional, [3]) where it is, within a tolerance in Å."""
-    moved = in_plane_shift(images(symmetry, point) - point) @ cell
-    return np.linalg.norm(moved, axis=1) <= tolerance
+def site_symmetry(symmetry: LayerSymmetry, site: int, tolerance: float = 0.01) -> str:
+    """Point group (Hermann-Mauguin) of a site: of the operations that leave it where it is.
+
+    Parameters
+    ----------
+    symmetry
+        Symmetry of the slab.
+    site
+        Index of the site.
+    tolerance
+        In Å; the idealised slab needs no more than rounding.
+    """
+    point = symmetry.ideal.get_scaled_positions(wrap=False)[site]
+    moved = in_plane_shift(images(symmetry, point) - point) @ symmetry.ideal.cell.array
+    return point_group(symmetry.rotations[np.linalg.norm(moved, axis=1) <= tolerance])
 
 
-def site_symmetry(
-    symmetry: LayerSymmetry,
-    point: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    tolerance: float,
-) -> str:
-    """Point group (Hermann-Mauguin) of the operations that leave a point where it is."""
-    rotations = symmetry.rotations[stabilizer(symmetry, point, cell, tolerance)]
-    rotations = np.unique(rotations, axis=0)
-    try:
-        found = spglib.get_pointgroup(rotations)
-    except Exception:  # operations that are no group: the tolerance is too wide for this point
-        return "1"
-    return str(found[0]).strip() if found else "1"
+def point_group(rotations: NDArray[np.int32]) -> str:
+    """Hermann-Mauguin symbol of a group of rotations in fractional coordinates, [n, 3, 3]."""
+    return _point_group(np.ascontiguousarray(rotations, dtype=np.int32).tobytes())
+
+
+@lru_cache(maxsize=4096)
+def _point_group(rotations: bytes) -> str:
+    operations = np.frombuffer(rotations, dtype=np.int32).reshape(-1, 3, 3)
+    found = spglib.get_pointgroup(operations)
+    assert found is not None, "the operations that fix a site of an exact group are a group"
+    return str(found[0]).strip()
