@@ -178,7 +178,7 @@ def _read(path: Path, name: str) -> Iterator[Candidate | Rejected]:
             alone = number == 0 and following is None
             known = database.scalars(frame.info)
             uid = known.pop("uid", None) or known.pop("id", None) or facts.get("uid")
-            place = _place(name) if alone else f"{_place(name)}.{number}"
+            place = _place(path, name) if alone else f"{_place(path, name)}.{number}"
             source = name if alone else f"{name}#{number}"
             properties = {k: v for k, v in {**facts, **known}.items() if k != "uid"}
             yield Candidate(str(uid or place), frame, source, properties)
@@ -193,7 +193,7 @@ def _read_json(path: Path, name: str) -> Iterator[Candidate | Rejected]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and "@class" in content:
-            yield Candidate(_place(name), _from_pymatgen(content), name)
+            yield Candidate(_place(path, name), _from_pymatgen(content), name)
             return
         rows = list(database.candidates(path))
     except Exception as error:  # as above
@@ -209,7 +209,7 @@ def _read_json(path: Path, name: str) -> Iterator[Candidate | Rejected]:
         if isinstance(row, Rejected):
             yield Rejected(source, row.reason, row.message)
             continue
-        place = _place(name) if alone else f"{_place(name)}.{number}"
+        place = _place(path, name) if alone else f"{_place(path, name)}.{number}"
         uid = row.id or facts.get("uid") or place
         properties = {k: v for k, v in {**facts, **row.properties}.items() if k != "uid"}
         yield Candidate(str(uid), row.atoms, source, properties)
@@ -247,18 +247,19 @@ def _facts(path: Path) -> Properties:
     return database.scalars(content) if isinstance(content, dict) else {}
 
 
-def _place(name: str) -> str:
+def _place(path: Path, name: str) -> str:
     """Id that a file's place gives: a C2DB uid in C2DB's trees, else its path in words."""
-    path = PurePosixPath(name)
-    stem = path.name if VASP_NAME.fullmatch(path.name) else path.stem
-    folder = str(path.parent)
-    if NAMELESS.fullmatch(stem) and folder != ".":
+    relative = PurePosixPath(name)
+    stem = relative.name if VASP_NAME.fullmatch(relative.name) else relative.stem
+    if NAMELESS.fullmatch(stem):
+        folder = path.absolute().parent.as_posix()
         if new := TREE_PLACE.fullmatch(folder):
             return f"{new[1]}-{new[2]}"
         if old := OLD_TREE_PLACE.fullmatch(folder):
             return old[1]
-        return folder.replace("/", ".")
-    return str(path.with_name(stem)).replace("/", ".")
+        if str(relative.parent) != ".":
+            return str(relative.parent).replace("/", ".")
+    return str(relative.with_name(stem)).replace("/", ".")
 
 
 def _unpack(path: Path, root: Path) -> Iterator[Rejected]:

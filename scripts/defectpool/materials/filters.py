@@ -138,8 +138,11 @@ def _number(value: object) -> float | None:
 
 def _level(value: object) -> str:
     """Level as a word; old releases number them from 1."""
+    number = _number(value)
+    if number in (1, 2, 3):
+        return LEVELS[int(number) - 1]
     text = str(value).strip().lower()
-    return {"1": "low", "2": "medium", "3": "high"}.get(text, text if text in LEVELS else "")
+    return text if text in LEVELS else ""
 
 
 def _dynamic(known: Properties) -> str:
@@ -173,4 +176,4 @@ def _thermodynamic(known: Properties) -> str:
         return ""
     if formation > 0.2:
         return "low"
-    return "high" if hull < 0.2 else "medium"
+    return "medium" if hull > 0.2 else "high"

@@ -62,7 +62,8 @@ def standardize(atoms: Atoms, vacuum: float) -> Atoms:
         except BadStructure as error:
             verdict = verdict or error
         else:
-            return _stand(atoms.numbers, layer, spacing or layer.spacing, vacuum)
+            height = layer.spacing if spacing is None else spacing
+            return _stand(atoms.numbers, layer, height, vacuum)
     assert verdict is not None
     raise verdict
 
@@ -120,7 +121,7 @@ class _Layer:
     spacing: float
 
 
-def _readings(atoms: Atoms) -> list[tuple[Floats, float]]:
+def _readings(atoms: Atoms) -> list[tuple[Floats, float | None]]:
     """Cells [3, 3] in which the structure may be read, periodic in all three directions.
 
     A cell with two periodic directions is first taken at its word: along the third one there are
@@ -133,7 +134,7 @@ def _readings(atoms: Atoms) -> list[tuple[Floats, float]]:
     if (lengths < 1e-3).all():
         raise BadStructure("molecule", "no cell, so nothing is periodic")
     open_ones = [k for k in range(3) if lengths[k] < 1e-3 or not atoms.pbc[k]]
-    readings = []
+    readings: list[tuple[Floats, float | None]] = []
     if len(open_ones) == 1:
         k = open_ones[0]
         a, b = cell[(k + 1) % 3], cell[(k + 2) % 3]
@@ -147,7 +148,7 @@ def _readings(atoms: Atoms) -> list[tuple[Floats, float]]:
     volume = abs(np.linalg.det(cell))
     areas = np.linalg.norm(np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0)), axis=1)
     if volume > 1e-6 and (volume / areas > LEAST_HEIGHT).all():
-        readings.append((cell, 0.0))
+        readings.append((cell, None))
     if not readings:
         raise BadStructure("zero_volume", f"the cell vectors span {volume:.3g} Å³")
     return readings
