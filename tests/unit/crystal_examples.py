@@ -58,7 +58,7 @@ def pair(
     elif defect == "substitution":
         defective.numbers[site] = 3
     else:
-        defective += Atoms("H", positions=[position + [0.4, 0.6, 1.7]])
+        defective += Atoms("H", positions=[position + np.array([0.4, 0.6, 1.7])])
     found = []
     for label, atoms in ((1, defective), (0, perfect)):
         order = random.permutation(len(atoms)) if seed else np.arange(len(atoms))

@@ -254,8 +254,17 @@ def refine(graphs: GraphSet, rounds: int) -> tuple[Integers, list[Round], Intege
         offset = np.searchsorted(at, np.arange(len(colour) + 1))
         refined, node = _number_by_first(_signatures(colour, offset, kind, count))
         taken, begin = _slices(offset, node)
+        target_colour, source_colour, bin_number = (key[first] for key in keys)
         found.append(
-            Round(*(key[first] for key in keys), begin, kind[taken], count[taken], colour[node])
+            Round(
+                target_colour,
+                source_colour,
+                bin_number,
+                begin,
+                kind[taken],
+                count[taken],
+                colour[node],
+            )
         )
         colour = refined
     return numbers.astype(np.int64), found, colour
@@ -332,6 +341,11 @@ def _slices(offset: Integers, chosen: Integers) -> tuple[Integers, Integers]:
     new = np.zeros(len(chosen) + 1, dtype=np.int64)
     np.cumsum(lengths, out=new[1:])
     return np.arange(new[-1]) + np.repeat(begin - new[:-1], lengths), new
+
+
+def _count(things: Integers, weights: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """Sum the weights of each thing."""
+    return np.bincount(things, weights=weights, minlength=size).astype(np.float64, copy=False)
 
 
 class _Numbering:
@@ -436,7 +450,7 @@ class Dataset:
         colour = self.colour[nodes]
         occurring = self._colours[-1](colour)
         row = self._colours[-1].number[colour]
-        weight = np.bincount(row, weights=multiplicity, minlength=len(occurring))
+        weight = _count(row, multiplicity, len(occurring))
         layers: list[Layer] = []
         for r in reversed(range(len(self.rounds))):
             layer, occurring, weight = self._layer(r, occurring, weight, gradients)
@@ -495,7 +509,7 @@ class Dataset:
             edges=int(edges.sum()),
             sites=int(weight.sum()),
         )
-        return layer, before, np.bincount(parent, weights=weight, minlength=n)
+        return layer, before, _count(parent, weight, n)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return _send(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype), self.device)

@@ -9,7 +9,9 @@ from defectpool.errors import DefectpoolError
 from defectpool.identity import seed as seed_of
 
 
-def host_disjoint_folds(formulas: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
+def host_disjoint_folds(
+    formulas: Sequence[str] | NDArray[np.str_], folds: int, seed: int
+) -> NDArray[np.int64]:
     """Deal structures into folds by the formula of their host.
 
     All polymorphs of a formula fall into one fold. Formulas are dealt from the largest (most
@@ -54,7 +56,10 @@ def host_disjoint_folds(formulas: Sequence[str], folds: int, seed: int) -> NDArr
 
 
 def validation_rows(
-    formulas: Sequence[str], candidates: NDArray[np.bool_], share: float, seed: int
+    formulas: Sequence[str] | NDArray[np.str_],
+    candidates: NDArray[np.bool_],
+    share: float,
+    seed: int,
 ) -> NDArray[np.bool_]:
     """Draw whole formulas among the candidates until they make up a share of them.
 
