@@ -144,8 +144,9 @@ def select_hosts(
                 "these filters of materials, or correct the source"
             )
         _write(store, shards, directory)
+        record = {key: value for key, value in asdict(summary).items() if key != "changed"}
         with replacing(directory / RECORD) as temporary:
-            temporary.write_text(json.dumps(asdict(summary), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
