@@ -19,11 +19,13 @@ except DefectpoolError as error:
     raise WorkflowError(str(error)) from None
 
 SHARDS = shard_labels(SETTINGS.shards)
+# Supercells that networks are tested on; all but those of the campaign only if asked for.
+TESTED = list(dict.fromkeys([*SETTINGS.supercells, *SETTINGS.results.test_supercells]))
 
 
 wildcard_constraints:
     defect="|".join(SETTINGS.defects),
-    supercell="|".join(SETTINGS.supercells),
+    supercell="|".join(TESTED),
     pooling="|".join(SETTINGS.poolings),
     convolution="|".join(SETTINGS.convolutions),
     shard=r"\d+",
@@ -51,7 +53,7 @@ def every_entry(name):
     return [str(Path("results/training", *entry, name)) for entry in ENTRIES]
 
 
-def source_file(_):
+def source_files():
     """Return the database that the hosts come from, so that a newer one is noticed."""
     materials = SETTINGS.materials
     if materials.source != "database":

@@ -3,7 +3,7 @@
 
 rule select_materials:
     input:
-        source_file,
+        source_files(),
     output:
         selected="results/materials/selected.csv",
         rejected="results/materials/rejected.csv",
