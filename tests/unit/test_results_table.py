@@ -33,7 +33,21 @@ def rows():
 
 
 def test_columns_stand_in_the_promised_order():
-    first = ["defect", "supercell", "pooling", "convolution", "accuracy", "accuracy_low", "accuracy_high", "accuracy_best_epoch", "n_hosts", "n_test", "published", "seconds", "device"]
+    first = [
+        "defect",
+        "supercell",
+        "pooling",
+        "convolution",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "accuracy_best_epoch",
+        "n_hosts",
+        "n_test",
+        "published",
+        "seconds",
+        "device",
+    ]
     assert list(table.table(rows()).columns[: len(first)]) == first
 
 
