@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from defectpool.graphs.crystal_graph import Crystal, edges_of
-from defectpool.graphs.neighbors import TIE_TOLERANCE, whole_shells, within
+from defectpool.graphs.crystal_graph import edges_of
+from defectpool.graphs.neighbors import (
+    TIE_TOLERANCE,
+    Crystal,
+    displacements,
+    whole_shells,
+    within,
+)
 
 LAYERS = layers()
 
@@ -29,7 +35,7 @@ def listed(neighbors):
 @pytest.mark.parametrize("radius", [2.6, 5.0, 8.0])
 def test_all_neighbors_as_found_image_by_image(name, radius):
     c = crystal(LAYERS[name])
-    fast = within(c.positions, c.cell, c.pbc, radius, np.arange(len(c.numbers)))
+    fast = within([c], radius)
     slow = slow_neighbors(c, radius)
     plain = [(t, s, round(d, 6)) for t, near in enumerate(slow) for d, s, _ in near]
     assert listed(fast) == sorted(plain)
@@ -40,7 +46,7 @@ def test_all_neighbors_as_found_image_by_image(name, radius):
 @pytest.mark.parametrize("max_neighbors", [1, 12, 30])
 def test_whole_shells_are_all_neighbors_up_to_the_last_wanted(name, max_neighbors):
     c = crystal(LAYERS[name])
-    shells, last = whole_shells(c.positions, c.cell, c.pbc, 8.0, max_neighbors)
+    shells, last = whole_shells([c], 8.0, max_neighbors)
     expected = []
     for target, near in enumerate(slow_neighbors(c, 8.0)):
         distances = sorted(d for d, _, _ in near)
@@ -56,12 +62,15 @@ def test_positions_outside_the_cell_change_nothing():
     moved = Crystal(c.numbers, c.positions + np.array([2, -3, 0]) @ c.cell, c.cell, c.pbc)
     for each in (c, moved):
         edges = edges_of([each], 8.0, 12, "keep", 0.001)
-        assert np.allclose(np.linalg.norm(edges.displacement, axis=1), edges.distance, atol=1e-9)
+        vectors = displacements([each], edges)
+        assert np.allclose(np.linalg.norm(vectors, axis=1), edges.distance, atol=1e-9)
     scattered = c.positions + np.arange(len(c.numbers))[:, None] % 3 * c.cell[0]
-    edges = edges_of([Crystal(c.numbers, scattered, c.cell, c.pbc)], 8.0, 12, "cut", 0.001)
+    outside = Crystal(c.numbers, scattered, c.cell, c.pbc)
+    edges = edges_of([outside], 8.0, 12, "cut", 0.001)
     before = edges_of([c], 8.0, 12, "cut", 0.001)
     assert listed(edges) == listed(before)
-    assert np.allclose(np.linalg.norm(edges.displacement, axis=1), edges.distance, atol=1e-9)
+    vectors = displacements([outside], edges)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), edges.distance, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["MoS2", "NaCl", "GeSeSnS"])
@@ -125,7 +134,7 @@ def test_any_crystal(cell, shear, sites, seed, pbc, max_neighbors):
     matrix[1, 0], matrix[2, 0], matrix[2, 1] = shear
     positions = random.random((sites, 3)) @ matrix
     c = Crystal(random.integers(1, 100, sites), positions, matrix, np.array(pbc, dtype=np.int64))
-    shells, _ = whole_shells(c.positions, c.cell, c.pbc, 6.0, max_neighbors)
+    shells, _ = whole_shells([c], 6.0, max_neighbors)
     expected = []
     for target, near in enumerate(slow_neighbors(c, 6.0)):
         distances = sorted(d for d, _, _ in near)

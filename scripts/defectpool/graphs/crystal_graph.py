@@ -8,7 +8,6 @@ first in the list of atoms. Here the choice depends on what the atoms see, not o
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,14 @@ from numpy.typing import NDArray
 from defectpool.errors import DefectpoolError
 from defectpool.graphs.compression import Quotient, compress, mix, uncompressed
 from defectpool.graphs.elements import unknown_elements
-from defectpool.graphs.neighbors import TIE_TOLERANCE, starts, whole_shells
+from defectpool.graphs.neighbors import (
+    TIE_TOLERANCE,
+    Crystal,
+    Neighbors,
+    displacements,
+    starts,
+    whole_shells,
+)
 
 # Fractional part of the golden ratio: it puts the edges between bins as far from all short
 # decimals (3.16, 3.1605 Å) as they can be, so that rounding does not split what is equal.
@@ -29,26 +35,6 @@ CUT_ROUNDS = 3
 
 # Displacements are compared in steps of this (Å), the last resort between equal environments.
 _STEP = 0.01
-
-
-@dataclass(frozen=True)
-class Crystal:
-    """What a graph is made from: atomic numbers, positions and cell in Å, periodic directions."""
-
-    numbers: NDArray[np.int64]
-    positions: NDArray[np.float64]
-    cell: NDArray[np.float64]
-    pbc: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Edges of one or more graphs, sorted by target; `distance` in Å, exact."""
-
-    target: NDArray[np.int64]
-    source: NDArray[np.int64]
-    distance: NDArray[np.float64]
-    displacement: NDArray[np.float64]
 
 
 def read_cif(path: str | os.PathLike[str]) -> Crystal:
@@ -99,7 +85,7 @@ def edges_of(
     max_neighbors: int,
     ties: Literal["cut", "keep"],
     resolution: float,
-) -> Edges:
+) -> Neighbors:
     """Edges of the graphs of some crystals, their sites numbered on from one to the next.
 
     Parameters
@@ -114,27 +100,16 @@ def edges_of(
         "cut" for exactly `max_neighbors`, "keep" for the whole shell of the last one.
     resolution
         Width of the distance bins in Å by which environments are compared (ties cut).
+
+    Returns
+    -------
+    Neighbors
+        Sorted by target; distances not rounded.
     """
-    found, nearest, first = [], [], 0
-    for crystal in crystals:
-        neighbors, last = whole_shells(
-            crystal.positions, crystal.cell, crystal.pbc, radius, max_neighbors
-        )
-        displacement = (
-            crystal.positions[neighbors.source]
-            - crystal.positions[neighbors.target]
-            + neighbors.shift @ crystal.cell
-        )
-        found.append(
-            (neighbors.target + first, neighbors.source + first, neighbors.distance, displacement)
-        )
-        nearest.append(last)
-        first += len(last)
-    edges = Edges(*(np.concatenate(values) for values in zip(*found, strict=True)))
+    shells, last = whole_shells(crystals, radius, max_neighbors)
     if ties == "keep":
-        return edges
-    numbers = np.concatenate([crystal.numbers for crystal in crystals])
-    return cut(edges, numbers, np.concatenate(nearest), max_neighbors, resolution)
+        return shells
+    return cut(crystals, shells, last, max_neighbors, resolution)
 
 
 def environments(
@@ -163,12 +138,12 @@ def environments(
 
 
 def cut(
-    edges: Edges,
-    numbers: NDArray[np.int64],
+    crystals: Sequence[Crystal],
+    shells: Neighbors,
     last: NDArray[np.float64],
     max_neighbors: int,
     resolution: float,
-) -> Edges:
+) -> Neighbors:
     """Cut whole shells down to `max_neighbors` neighbours.
 
     Nearer shells are kept. Of the last shell (distances equal within `TIE_TOLERANCE`) those are
@@ -179,42 +154,38 @@ def cut(
 
     Parameters
     ----------
-    edges
-        Whole shells.
-    numbers
-        Atomic number of each site.
-    last
-        Distance of each site's `max_neighbors`-th neighbour in Å, infinite if it has fewer.
+    crystals
+        The crystals.
+    shells, last
+        Their whole shells and distances of the last neighbours wanted, by `whole_shells`.
     max_neighbors, resolution
         As in `edges_of`.
     """
-    offsets = starts(edges.target, len(numbers))
-    tied = np.diff(offsets) > max_neighbors
+    sites = len(last)
+    counts = np.bincount(shells.target, minlength=sites)
+    tied = counts > max_neighbors
     if not tied.any():
-        return edges
-    bins = distance_bins(edges.distance, resolution)
-    colours = environments(numbers, edges.target, edges.source, bins)
+        return shells
+    numbers = np.concatenate([crystal.numbers for crystal in crystals])
+    bins = distance_bins(shells.distance, resolution)
+    colours = environments(numbers, shells.target, shells.source, bins)
     # 8 bits of the element, then 18 to 19 of each round's hash: what differs early is what counts,
     # and two hashes that begin alike only leave the choice to the next key.
     rank = numbers.astype(np.uint64) << np.uint64(56)
-    for colour, shift in zip(colours[1:], (38, 19, 0), strict=True):
-        rank |= (colour >> np.uint64(64 - 18 - (shift < 38))) << np.uint64(shift)
-    shell = np.flatnonzero(
-        tied[edges.target] & (edges.distance >= last[edges.target] - TIE_TOLERANCE)
-    )
-    target = edges.target[shell]
-    steps = np.floor(edges.displacement[shell] / _STEP + PHASE).astype(np.int64)
-    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], rank[edges.source[shell]], target))
-    shell, target = shell[order], target[order]
-    in_shell = np.bincount(target, minlength=len(numbers))
-    before = np.cumsum(in_shell) - in_shell
-    place = np.arange(len(shell)) - before[target]
-    inside = np.diff(offsets) - in_shell
-    keep = np.ones(len(edges.target), dtype=bool)
-    keep[shell[place >= max_neighbors - inside[target]]] = False
-    return Edges(
-        edges.target[keep], edges.source[keep], edges.distance[keep], edges.displacement[keep]
-    )
+    for colour, bits, shift in zip(colours[1:], (18, 19, 19), (38, 19, 0), strict=True):
+        rank |= (colour >> np.uint64(64 - bits)) << np.uint64(shift)
+    first_tied = np.where(tied, last - TIE_TOLERANCE, np.inf)
+    shell = np.flatnonzero(shells.distance >= first_tied[shells.target])
+    candidates = shells[shell]
+    steps = np.floor(displacements(crystals, candidates) / _STEP + PHASE)
+    x, y, z = steps.T
+    order = np.lexsort((z, y, x, rank[candidates.source], candidates.target))
+    target = candidates.target[order]
+    in_shell = np.bincount(target, minlength=sites)
+    place = np.arange(len(target)) - (np.cumsum(in_shell) - in_shell)[target]
+    keep = np.ones(len(shells.target), dtype=bool)
+    keep[shell[order[place >= (max_neighbors - counts + in_shell)[target]]]] = False
+    return shells[keep]
 
 
 def quotients(

@@ -1,6 +1,8 @@
 """Neighbours of every site, out to the end of the shell that holds the last one wanted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +22,37 @@ _SELF = 1e-8
 
 
 @dataclass(frozen=True)
+class Crystal:
+    """What a graph is made from.
+
+    Attributes
+    ----------
+    numbers
+        Atomic numbers [sites].
+    positions
+        Cartesian positions [sites, 3] in Å, inside the cell or not.
+    cell
+        Cell vectors [3, 3] as rows, in Å.
+    pbc
+        1 for each cell vector along which the crystal repeats, else 0.
+    """
+
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Neighbors:
-    """Neighbour pairs, sorted by `target`.
+    """Neighbour pairs of one or more crystals, whose sites are numbered on; sorted by `target`.
 
     Attributes
     ----------
     target, source
-        Sites: each `target` has the periodic image of `source` that is meant as a neighbour.
+        Sites: each `target` has a periodic image of `source` as a neighbour.
     distance
-        Length of the bond in Å.
+        Å, not rounded.
     shift
         Cell vectors, as whole numbers [pairs, 3], that take `source` into that image.
     """
@@ -37,6 +61,17 @@ class Neighbors:
     source: NDArray[np.int64]
     distance: NDArray[np.float64]
     shift: NDArray[np.float64]
+
+    def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Neighbors":
+        """Take some of the pairs."""
+        return Neighbors(
+            self.target[chosen], self.source[chosen], self.distance[chosen], self.shift[chosen]
+        )
+
+
+def first_sites(crystals: Sequence[Crystal]) -> NDArray[np.int64]:
+    """Offsets [crystals + 1] of the crystals' sites when these are numbered on."""
+    return np.concatenate([[0], np.cumsum([len(crystal.numbers) for crystal in crystals])])
 
 
 def starts(sorted_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -47,38 +82,50 @@ def starts(sorted_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def within(
-    positions: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    pbc: NDArray[np.int64],
-    radius: float,
-    centers: NDArray[np.int64],
+    crystals: Sequence[Crystal], radius: float, centers: NDArray[np.int64] | None = None
 ) -> Neighbors:
-    """All neighbours of some sites within a radius, by pymatgen's neighbour list.
+    """All neighbours within a radius, by pymatgen's neighbour list.
 
     Parameters
     ----------
-    positions
-        Cartesian positions [sites, 3] in Å.
-    cell
-        Cell vectors [3, 3] as rows, in Å.
-    pbc
-        1 for each cell vector along which the crystal repeats, else 0.
+    crystals
+        The crystals.
     radius
         Å.
     centers
-        The sites, ascending, whose neighbours are sought.
+        The sites, ascending, whose neighbours are sought; None for all.
     """
-    at, source, shift, distance = find_points_in_spheres(
-        positions, positions[centers], r=radius, pbc=pbc, lattice=cell, tol=_SELF
-    )
-    target = centers[at]
-    keep = (distance > _SELF) | (target != source)
-    target, source, distance, shift = target[keep], source[keep], distance[keep], shift[keep]
-    if np.any(target[1:] < target[:-1]):
-        order = np.argsort(target, kind="stable")
-        target, source, distance = target[order], source[order], distance[order]
-        shift = shift[order]
-    return Neighbors(target, source, distance, shift)
+    first = first_sites(crystals)
+    if centers is None:
+        centers = np.arange(first[-1])
+    bounds = np.searchsorted(centers, first)
+    found, counts = [], []
+    for crystal, begin, (low, high) in zip(crystals, first, pairwise(bounds), strict=False):
+        if low == high:
+            counts.append(0)
+            continue
+        positions = np.ascontiguousarray(crystal.positions, dtype=np.float64)
+        here = positions if high - low == len(positions) else positions[centers[low:high] - begin]
+        found.append(
+            find_points_in_spheres(
+                positions,
+                here,
+                r=radius,
+                pbc=np.ascontiguousarray(crystal.pbc, dtype=np.int64),
+                lattice=np.ascontiguousarray(crystal.cell, dtype=np.float64),
+                tol=_SELF,
+            )
+        )
+        counts.append(len(found[-1][0]))
+    at, source, shift, distance = (np.concatenate(values) for values in zip(*found, strict=True))
+    target = centers[at + np.repeat(bounds[:-1], counts)]
+    pairs = Neighbors(target, source + np.repeat(first[:-1], counts), distance, shift)
+    itself = (distance <= _SELF) & (target == pairs.source)
+    if itself.any():
+        pairs = pairs[~itself]
+    if np.any(pairs.target[1:] < pairs.target[:-1]):
+        pairs = pairs[np.argsort(pairs.target, kind="stable")]
+    return pairs
 
 
 def last_distance(neighbors: Neighbors, sites: int, max_neighbors: int) -> NDArray[np.float64]:
@@ -98,11 +145,7 @@ def last_distance(neighbors: Neighbors, sites: int, max_neighbors: int) -> NDArr
 
 
 def whole_shells(
-    positions: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    pbc: NDArray[np.int64],
-    radius: float,
-    max_neighbors: int,
+    crystals: Sequence[Crystal], radius: float, max_neighbors: int
 ) -> tuple[Neighbors, NDArray[np.float64]]:
     """Neighbours of every site up to the whole shell of the `max_neighbors`-th one.
 
@@ -111,8 +154,8 @@ def whole_shells(
 
     Parameters
     ----------
-    positions, cell, pbc
-        The crystal, as in `within`.
+    crystals
+        The crystals.
     radius
         Cutoff radius in Å.
     max_neighbors
@@ -125,37 +168,37 @@ def whole_shells(
     last
         Distance in Å of the `max_neighbors`-th neighbour [sites], infinite where there is none.
     """
-    sites = len(positions)
-    positions = np.ascontiguousarray(positions, dtype=np.float64)
-    cell = np.ascontiguousarray(cell, dtype=np.float64)
-    pbc = np.ascontiguousarray(pbc, dtype=np.int64)
+    sites = int(first_sites(crystals)[-1])
     reach = min(FIRST_RADIUS, radius)
-    centers = np.arange(sites)
     last = np.full(sites, np.inf)
+    centers = np.arange(sites)
     parts: list[Neighbors] = []
-    while True:
-        found = within(positions, cell, pbc, reach, centers)
+    while len(centers):
+        found = within(crystals, reach, centers)
         reached = last_distance(found, sites, max_neighbors)
         done = reached + TIE_TOLERANCE <= reach
         if reach >= radius:
             done[centers] = True
         last[done] = reached[done]
-        keep = done[found.target]
-        keep &= found.distance <= last[found.target] + TIE_TOLERANCE
-        parts.append(
-            Neighbors(
-                found.target[keep], found.source[keep], found.distance[keep], found.shift[keep]
-            )
-        )
+        beyond = np.where(done, last + TIE_TOLERANCE, -1.0)
+        parts.append(found[found.distance <= beyond[found.target]])
         centers = centers[~done[centers]]
-        if not len(centers):
-            break
         reach = min(reach * GROWTH, radius)
     if len(parts) == 1:
         return parts[0], last
-    joined = [
-        np.concatenate([getattr(part, name) for part in parts])
-        for name in ("target", "source", "distance", "shift")
-    ]
-    order = np.argsort(joined[0], kind="stable")
-    return Neighbors(*(values[order] for values in joined)), last
+    joined = Neighbors(
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.source for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+        np.concatenate([part.shift for part in parts]),
+    )
+    return joined[np.argsort(joined.target, kind="stable")], last
+
+
+def displacements(crystals: Sequence[Crystal], neighbors: Neighbors) -> NDArray[np.float64]:
+    """Vectors [pairs, 3] in Å from each target to the neighbour."""
+    positions = np.concatenate([crystal.positions for crystal in crystals])
+    cells = np.stack([crystal.cell for crystal in crystals])
+    crystal = np.searchsorted(first_sites(crystals), neighbors.target, side="right") - 1
+    image = np.einsum("pi,pij->pj", neighbors.shift, cells[crystal])
+    return positions[neighbors.source] - positions[neighbors.target] + image

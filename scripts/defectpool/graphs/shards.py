@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 FORMAT = "defectpool crystal graphs"
 VERSION = 1
 
-# Sites that are turned into graphs together: enough to spread numpy's overhead, few enough to
-# stay in the cache and far from any limit of memory.
-BATCH_SITES = 20_000
+# Sites that are turned into graphs together: enough to spread the overhead of numpy, few enough to
+# stay in the cache of the processor.
+BATCH_SITES = 4_000
 
 # Entries of an array that are compressed together.
 CHUNK = 1 << 18
