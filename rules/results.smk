@@ -21,7 +21,7 @@ rule make_table:
         "../envs/environment.yaml"
     params:
         entries=ENTRIES,
-        results=settings("results"),
+        results=settings("results", include={"bootstrap"}),
         code=code("make_table.py"),
     script:
         "../scripts/make_table.py"

@@ -252,6 +252,17 @@ class ResultsSettings(Section):
     bootstrap: int = Field(
         2000, ge=100, description="Resamples of the hosts behind each 95 % interval."
     )
+    test_supercells: Annotated[list[Supercell], AfterValidator(_unique)] = Field(
+        ["1x1", "2x2", "3x3", "4x4", "6x6", "8x8", "10x10"],
+        description="Supercells that the trained networks are tested on for results/transfer.csv, "
+        "besides those that are trained on.",
+    )
+    test_rattle: Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(_unique)] = Field(
+        [0.0, 0.01, 0.02, 0.05, 0.1],
+        min_length=1,
+        description="Displacements in Å, as structures.rattle, that the trained networks are "
+        "tested on for results/rattle.csv.",
+    )
 
 
 class Config(Section):

@@ -1,0 +1,199 @@
+"""Plots of networks away from what they were trained on: other supercells, displaced atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from defectpool.results.plots import (
+    SEQUENTIAL,
+    STYLES,
+    _chance,
+    _line,
+    _names,
+    _ordered,
+    _save,
+    _style,
+)
+from defectpool.results.transfer import cells
+
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+
+def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Accuracy by the supercell trained on (down) and tested on (across).
+
+    One map for each defect (columns) and pooling (rows), framed where both are the same.
+
+    Parameters
+    ----------
+    accuracies
+        Rows of `results/transfer.csv`.
+    paths
+        Files to write.
+    """
+    import matplotlib.pyplot as plt
+
+    defects, names = _ordered(accuracies["defect"]), _names(accuracies)
+    trained = sorted(_ordered(accuracies["trained"]), key=cells)
+    tested = sorted(_ordered(accuracies["tested"]), key=cells)
+    with _style():
+        plt.rcParams["axes.grid"] = False
+        figure, grid = plt.subplots(
+            len(names),
+            len(defects),
+            figsize=(
+                1.8 + max(1.7, 0.42 * len(tested)) * len(defects),
+                0.9 + (0.55 + 0.42 * len(trained)) * len(names),
+            ),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+        )
+        for row, (pooling, convolution, label) in enumerate(names):
+            for column, defect in enumerate(defects):
+                axes = grid[row][column]
+                part = accuracies[
+                    (accuracies["defect"] == defect)
+                    & (accuracies["pooling"] == pooling)
+                    & (accuracies["convolution"] == convolution)
+                ]
+                values = 100 * part.pivot(
+                    index="trained", columns="tested", values="accuracy"
+                ).reindex(index=trained, columns=tested).to_numpy(float)
+                image = axes.imshow(values, vmin=50, vmax=100, cmap=SEQUENTIAL, aspect="auto")
+                for (i, j), value in np.ndenumerate(values):
+                    if np.isnan(value):
+                        continue
+                    axes.text(
+                        j, i, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
+                        color="white" if value < 75 else "black",
+                    )  # fmt: skip
+                    if trained[i] == tested[j]:
+                        axes.add_patch(
+                            plt.Rectangle(
+                                (j - 0.5, i - 0.5), 1, 1, fill=False, linewidth=1.6,
+                                edgecolor="black", clip_on=False,
+                            )
+                        )  # fmt: skip
+                axes.spines[:].set_visible(False)
+                axes.tick_params(length=0)
+                axes.set_xticks(range(len(tested)), tested, rotation=90)
+                axes.set_yticks(range(len(trained)), trained)
+                if row == 0:
+                    axes.set_title(str(defect))
+                if row == len(names) - 1:
+                    axes.set_xlabel("tested on")
+                if column == 0:
+                    axes.set_ylabel(f"{label}\ntrained on")
+        figure.tight_layout()
+        bar = figure.colorbar(image, ax=grid, fraction=0.02, pad=0.02)
+        bar.set_label("accuracy on unseen\nformulas (%)")
+        bar.outline.set_visible(False)
+        _save(figure, paths)
+
+
+def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Accuracy against the concentration of defects, one line for each pooling and training.
+
+    Parameters
+    ----------
+    accuracies
+        Rows of `results/transfer.csv`.
+    paths
+        Files to write.
+    """
+    labels = sorted(_ordered(accuracies["tested"]), key=cells)
+    table = accuracies.assign(x=[1 / cells(label) for label in accuracies["tested"]])
+    areas = {cells(label): label for label in labels}
+    _lines(
+        table,
+        "concentration (defects per unit cell)",
+        paths,
+        ticks=[(1 / area, f"1/{area}") for area in areas],
+        log=True,
+    )
+
+
+def accuracy_by_rattle(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Accuracy against the displacement of atoms, one line for each pooling and training.
+
+    Parameters
+    ----------
+    accuracies
+        Rows of `results/rattle.csv`.
+    paths
+        Files to write.
+    """
+    table = accuracies.assign(x=accuracies["rattle"].astype(float))
+    values = sorted(table["x"].unique())
+    _lines(table, "displacement along each axis (Å)", paths, ticks=[(x, f"{x:g}") for x in values])
+
+
+def _lines(
+    table: pd.DataFrame,
+    quantity: str,
+    paths: Sequence[Path],
+    ticks: Sequence[tuple[float, str]],
+    log: bool = False,
+) -> None:
+    """Accuracy against column `x`: a panel a defect, colour by pooling, dashes by training."""
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    defects, names = _ordered(table["defect"]), _names(table)
+    trained = sorted(_ordered(table["trained"]), key=cells)
+    dashes = {cell: DASHES[i % len(DASHES)] for i, cell in enumerate(trained)}
+    with _style():
+        figure, grid = plt.subplots(
+            1,
+            len(defects),
+            figsize=(1.1 + max(2.4, 0.36 * len(ticks)) * len(defects), 3.5),
+            sharey=True,
+            squeeze=False,
+        )
+        for axes, defect in zip(grid[0], defects, strict=True):
+            _chance(axes)
+            for pooling, convolution, _ in names:
+                for cell in trained:
+                    rows = table[
+                        (table["defect"] == defect)
+                        & (table["pooling"] == pooling)
+                        & (table["convolution"] == convolution)
+                        & (table["trained"] == cell)
+                    ].sort_values("x")
+                    style = STYLES[pooling]
+                    axes.fill_between(
+                        rows["x"], 100 * rows["accuracy_low"], 100 * rows["accuracy_high"],
+                        color=style["color"], alpha=0.15, linewidth=0,
+                    )  # fmt: skip
+                    axes.plot(
+                        rows["x"], 100 * rows["accuracy"], linestyle=dashes[cell], linewidth=1.3,
+                        markersize=5, **style,
+                        markerfacecolor=style["color"] if _line(convolution) == "-" else "white",
+                    )  # fmt: skip
+            if log:
+                axes.set_xscale("log")
+                axes.invert_xaxis()
+            axes.set_xticks([x for x, _ in ticks], [text for _, text in ticks], rotation=90)
+            axes.minorticks_off()
+            axes.set_title(str(defect))
+            axes.set_xlabel(quantity)
+        grid[0][0].set_ylabel("accuracy on unseen formulas (%)")
+        grid[0][0].set_ylim(min(45.0, 100 * float(table["accuracy_low"].min()) - 2), 101.5)
+        handles = [Line2D([], [], linestyle="none", label=label, **STYLES[p])
+                   for p, _, label in names]  # fmt: skip
+        handles += [
+            Line2D([], [], color="0.3", linestyle=dashes[cell], label=f"trained on {cell}")
+            for cell in trained
+        ]
+        handles += [Line2D([], [], color="0.45", linestyle=":", linewidth=1, label="guessing")]
+        figure.tight_layout()
+        figure.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(handles)
+        )
+        _save(figure, paths)

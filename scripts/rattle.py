@@ -1,0 +1,34 @@
+"""Test the networks of a defect and supercell on structures whose atoms are displaced."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from defectpool.config import GraphSettings, StructuresSettings
+from defectpool.graphs.shards import graph_set
+from defectpool.job import logging_to
+from defectpool.materials.host import read_hosts
+from defectpool.results import table, transfer
+from defectpool.structures.build import build_structures
+
+with logging_to(snakemake.log[0]):
+    hosts = [host for path in snakemake.input.hosts for host in read_hosts(Path(path))]
+    files = zip(
+        snakemake.params.entries, snakemake.input.models, snakemake.input.predictions, strict=True
+    )
+    entries = [(marks, Path(model), Path(tested)) for marks, model, tested in files]
+    tables = []
+    for rattle in snakemake.params.rattle:
+        structures, _ = build_structures(
+            hosts,
+            snakemake.wildcards.defect,
+            snakemake.wildcards.supercell,
+            StructuresSettings(**snakemake.params.structures, rattle=rattle),
+        )
+        graphs = graph_set(
+            structures, GraphSettings(**snakemake.params.graph), snakemake.params.rounds
+        )
+        tables.append(transfer.test_entries(entries, graphs))
+        tables[-1].insert(2, "rattle", rattle)
+        print(f"{rattle} Å: {len(tables[-1])} predictions")
+    table.write_csv(pd.concat(tables), Path(snakemake.output[0]))
