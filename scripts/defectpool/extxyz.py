@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple, TextIO
 
 import numpy as np
@@ -19,6 +20,7 @@ Value = str | int | float | bool
 
 PLAIN = re.compile(r"[A-Za-z0-9_.:/#+-]+")
 PAIR = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+_NUMERIC = frozenset("+-.0123456789iInN")  # what a number begins with, inf and nan among them
 RESERVED = {"Lattice", "Properties", "pbc"}
 
 
@@ -95,12 +97,14 @@ def read_frames(file: TextIO) -> Iterator[Frame]:
                 raw[key] = quoted or bare
             else:
                 info[key] = _value(quoted, bare)
-        rows = [file.readline().split() for _ in range(count)]
-        if {len(row) for row in rows} - {4} or RESERVED - set(raw):
+        words = "".join(islice(file, count)).split()
+        if len(words) != 4 * count or RESERVED - set(raw):
             raise ValueError("a frame is cut short or was not written by defectpool")
+        symbols = words[::4]
+        del words[::4]
         yield Frame(
-            np.array([atomic_numbers[row[0]] for row in rows], dtype=np.int64),
-            np.array([[float(x) for x in row[1:]] for row in rows]).reshape(-1, 3),
+            np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64),
+            np.array(list(map(float, words))).reshape(-1, 3),
             np.array([float(x) for x in raw["Lattice"].split()]).reshape(3, 3),
             tuple(word == "T" for word in raw["pbc"].split()),  # type: ignore[arg-type]
             info,
@@ -138,6 +142,8 @@ def _value(quoted: str, bare: str) -> Value:
         return str(json.loads(text.removeprefix("_JSON ")))
     if bare in {"T", "F"}:
         return bare == "T"
+    if bare[:1] not in _NUMERIC:
+        return bare
     try:
         return int(bare)
     except ValueError:

@@ -50,5 +50,5 @@ def feature_table() -> NDArray[np.float32]:
 
 def unknown_elements(numbers: ArrayLike) -> list[int]:
     """Atomic numbers, ascending, that have no features."""
-    distinct = np.unique(np.asarray(numbers, dtype=np.int64))
-    return [int(z) for z in distinct if not 1 <= z <= HEAVIEST]
+    values = np.asarray(numbers, dtype=np.int64)
+    return np.unique(values[(values < 1) | (values > HEAVIEST)]).tolist()

@@ -84,7 +84,7 @@ def starts(sorted_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def within(
     crystals: Sequence[Crystal], radius: float, centers: NDArray[np.int64] | None = None
 ) -> Neighbors:
-    """All neighbours within a radius, by pymatgen's neighbour list.
+    """All neighbours within a radius, by pymatgen's neighbour list; each site finds itself, too.
 
     Parameters
     ----------
@@ -98,9 +98,11 @@ def within(
     first = first_sites(crystals)
     if centers is None:
         centers = np.arange(first[-1])
-    bounds = np.searchsorted(centers, first)
+    bounds = np.searchsorted(centers, first).tolist()
     found, counts = [], []
-    for crystal, begin, (low, high) in zip(crystals, first, pairwise(bounds), strict=False):
+    for crystal, begin, (low, high) in zip(
+        crystals, first.tolist(), pairwise(bounds), strict=False
+    ):
         if low == high:
             counts.append(0)
             continue
@@ -118,30 +120,25 @@ def within(
         )
         counts.append(len(found[-1][0]))
     at, source, shift, distance = (np.concatenate(values) for values in zip(*found, strict=True))
-    target = centers[at + np.repeat(bounds[:-1], counts)]
-    pairs = Neighbors(target, source + np.repeat(first[:-1], counts), distance, shift)
-    itself = (distance <= _SELF) & (target == pairs.source)
-    if itself.any():
-        pairs = pairs[~itself]
+    at += np.repeat(bounds[:-1], counts)
+    source += np.repeat(first[:-1], counts)
+    pairs = Neighbors(centers[at], source, distance, shift)
     if np.any(pairs.target[1:] < pairs.target[:-1]):
         pairs = pairs[np.argsort(pairs.target, kind="stable")]
     return pairs
 
 
-def last_distance(neighbors: Neighbors, sites: int, max_neighbors: int) -> NDArray[np.float64]:
-    """Distance in Å of each site's `max_neighbors`-th neighbour, infinite if it has fewer."""
-    offsets = starts(neighbors.target, sites)
+def nth_distance(pairs: Neighbors, sites: int, n: int) -> NDArray[np.float64]:
+    """Distance in Å of the n-th pair of each site, counted from 1; infinite if it has fewer."""
+    offsets = starts(pairs.target, sites)
     counts = np.diff(offsets)
-    last = np.full(sites, np.inf)
-    enough = np.flatnonzero(counts >= max_neighbors)
+    nth = np.full(sites, np.inf)
+    enough = np.flatnonzero(counts >= n)
     if len(enough):
-        width = int(counts.max())
-        rows = np.full((sites, width), np.inf)
-        rows[neighbors.target, np.arange(len(neighbors.target)) - offsets[neighbors.target]] = (
-            neighbors.distance
-        )
-        last[enough] = np.partition(rows[enough], max_neighbors - 1, axis=1)[:, max_neighbors - 1]
-    return last
+        rows = np.full((sites, int(counts.max())), np.inf)
+        rows[pairs.target, np.arange(len(pairs.target)) - offsets[pairs.target]] = pairs.distance
+        nth[enough] = np.partition(rows[enough], n - 1, axis=1)[:, n - 1]
+    return nth
 
 
 def whole_shells(
@@ -175,13 +172,15 @@ def whole_shells(
     parts: list[Neighbors] = []
     while len(centers):
         found = within(crystals, reach, centers)
-        reached = last_distance(found, sites, max_neighbors)
+        reached = nth_distance(found, sites, max_neighbors + 1)  # the first one is the site itself
         done = reached + TIE_TOLERANCE <= reach
         if reach >= radius:
             done[centers] = True
         last[done] = reached[done]
         beyond = np.where(done, last + TIE_TOLERANCE, -1.0)
-        parts.append(found[found.distance <= beyond[found.target]])
+        keep = found.distance <= beyond[found.target]
+        keep &= (found.distance > _SELF) | (found.source != found.target)
+        parts.append(found[np.flatnonzero(keep)])
         centers = centers[~done[centers]]
         reach = min(reach * GROWTH, radius)
     if len(parts) == 1:

@@ -267,7 +267,7 @@ def _batches(
     sites = 0
     for _, group in groupby(structures, key=attrgetter("pair")):
         twins = list(group)
-        unknown = unknown_elements(np.concatenate([twin.atoms.numbers for twin in twins]))
+        unknown = sorted({z for twin in twins for z in unknown_elements(twin.atoms.numbers)})
         if unknown:
             reason = f"no features for atomic numbers {unknown}"
             skipped.extend((twin.structure, reason) for twin in twins)
