@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_larger_sample_contains_the_smaller_one(tmp_path) -> None:
         select_hosts(MaterialsSettings(limit=limit, seed=3), 4, tmp_path / str(limit))
         taken.append([set(shard) for shard in shards(tmp_path / str(limit), 4)])
         assert sum(map(len, taken[-1])) == limit
-    for smaller, larger in zip(taken, taken[1:], strict=False):
+    for smaller, larger in pairwise(taken):
         assert all(few <= many for few, many in zip(smaller, larger, strict=True))
     drawn = sorted((seed(3, host.id), host.id) for host in HOSTS)[:5]
     assert {name for _, name in drawn} == set.union(*taken[0])

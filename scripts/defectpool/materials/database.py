@@ -66,6 +66,8 @@ def scalars(values: dict[str, Any]) -> Properties:
     for key, value in values.items():
         if isinstance(value, np.generic):
             value = value.item()
+        if isinstance(value, str):
+            value = value.encode("utf-8", "replace").decode()  # half a character is none
         if isinstance(value, (str, bool, int, float)):
             plain[str(key)] = value
     return plain

@@ -80,6 +80,7 @@ def safe_id(name: str) -> str:
     """
     if NAME.fullmatch(name) and len(name) <= LONGEST_NAME:
         return name
+    name = name.encode("utf-8", "backslashreplace").decode()
     clean = re.sub(r"[^A-Za-z0-9_.+=-]+", "_", name).strip("._+=-")[: LONGEST_NAME - 9]
     return f"{clean or 'host'}-{content_id(name, length=8)}"
 

@@ -102,11 +102,7 @@ def check_atoms(atoms: Atoms) -> None:
     if strange:
         names = sorted({chemical_symbols[z] if 0 <= z < 119 else str(z) for z in strange})
         raise BadStructure("unknown_element", f"no features for {', '.join(names)}")
-    occupancy = atoms.info.get("occupancy") or {}
-    for site in occupancy.values():
-        if len(site) > 1 or any(abs(share - 1) > 1e-3 for share in site.values()):
-            shares = ", ".join(f"{symbol} {share:g}" for symbol, share in sorted(site.items()))
-            raise BadStructure("partial_occupancy", f"a site is shared or part empty: {shares}")
+    _check_occupancy(atoms.info.get("occupancy"))
     if max(np.ptp(atoms.positions, axis=0).max(), np.abs(atoms.cell.array).max()) > GREATEST_LENGTH:
         raise BadStructure("too_large", f"larger than {GREATEST_LENGTH:g} Å")
 
@@ -119,6 +115,20 @@ class _Layer:
     b: Floats
     positions: Floats
     spacing: float
+
+
+def _check_occupancy(occupancy: object) -> None:
+    """Refuse sites that are shared or part empty, as ASE's reader of CIF notes them."""
+    if not isinstance(occupancy, dict):
+        return
+    for site in occupancy.values():
+        try:
+            shares = {str(symbol): float(share) for symbol, share in site.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise BadStructure("unreadable", "an occupancy is no number") from None
+        if len(shares) != 1 or not abs(sum(shares.values()) - 1) < 1e-3:
+            what = ", ".join(f"{symbol} {share:g}" for symbol, share in sorted(shares.items()))
+            raise BadStructure("partial_occupancy", f"a site is shared or part empty: {what}")
 
 
 def _readings(atoms: Atoms) -> list[tuple[Floats, float | None]]:
