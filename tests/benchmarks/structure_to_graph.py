@@ -40,7 +40,7 @@ from defectpool.structures.build import build_structures
 from defectpool.structures.store import DefectStructure, read_structures, write_structures
 
 ROOT = Path(__file__).resolve().parents[2]
-SUPERCELLS = {"2x2": 60, "4x4": 30, "6x6": 20, "8x8": 12, "12x12": 6}  # hosts for each
+SUPERCELLS = {"2x2": 120, "4x4": 40, "6x6": 20, "8x8": 10, "12x12": 5}  # hosts for each
 ROUNDS = 3
 
 

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from ase import Atoms
-from graph_twins import crystal, layers, slow_edges, vacancy
+from graph_twins import crystal, layers, message_passing, slow_edges, vacancy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -140,6 +140,56 @@ def test_a_perfect_supercell_compresses_to_the_graph_of_its_cell(name, ties):
         assert np.array_equal(quotient.bin, sizes[1].bin)
         assert np.array_equal(quotient.edge_multiplicity, sizes[1].edge_multiplicity)
     assert np.array_equal(sizes[6].node_multiplicity, 36 * sizes[1].node_multiplicity)
+
+
+def seen_by_a_network(atoms, ties):
+    """Classes by element and size, and the mean feature after three convolutions."""
+    quotient = quotients([crystal(atoms)], 8.0, 12, ties, RESOLUTION, rounds=3)
+    numbers = atoms.numbers[quotient.representative]
+    weight = quotient.node_multiplicity
+    features, _ = message_passing(
+        1, numbers, quotient.target, quotient.source, quotient.bin * RESOLUTION,
+        weight, quotient.edge_multiplicity, 3,
+    )  # fmt: skip
+    classes = Counter(zip(numbers.tolist(), weight.tolist(), strict=True))
+    return classes, np.average(features, axis=0, weights=weight)
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@settings(max_examples=5, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    angle=st.floats(0, 360),
+    shift=st.tuples(st.floats(-9, 9), st.floats(-9, 9), st.floats(-3, 3)),
+)
+def test_the_compressed_graph_is_that_of_the_crystal_not_of_its_description(
+    name, seed, angle, shift
+):
+    def assert_alike(first, second, ties):
+        (classes, features), (others, theirs) = (
+            seen_by_a_network(each, ties) for each in (first, second)
+        )
+        assert classes == others
+        np.testing.assert_allclose(features, theirs, rtol=1e-10)
+
+    atoms = vacancy(LAYERS[name], 4)
+    other = atoms[np.random.default_rng(seed).permutation(len(atoms))]
+    other.translate(shift)
+    other.wrap()
+    assert_alike(atoms, other, "cut")
+    other.rotate(angle, "z", rotate_cell=True)
+    assert_alike(atoms, other, "keep")
+
+
+@pytest.mark.parametrize("ties", ["cut", "keep"])
+def test_the_cost_of_a_defect_stops_growing_with_the_supercell(ties):
+    sizes = {}
+    for n in (6, 10, 14):
+        c = crystal(vacancy(LAYERS["MoS2"], n))
+        quotient = quotients([c], 8.0, 12, ties, RESOLUTION, rounds=3)
+        sizes[n] = (len(quotient.node_multiplicity), len(quotient.source))
+    assert sizes[14] == sizes[10]
+    assert sizes[10][1] <= 1.3 * sizes[6][1]
 
 
 def test_the_cut_of_2h_mos2():
