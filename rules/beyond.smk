@@ -1,27 +1,27 @@
-"""Beyond the table: trained networks on other supercells and on displaced atoms.
+"""Beyond the table: other supercells, displaced atoms, other splits.
 
-Nothing here is part of `rule all`: ask for `results/transfer.csv` or `results/rattle.csv`.
+Nothing here is part of `rule all`: ask for `results/transfer.csv`, `results/rattle.csv` or
+`results/splits.csv`.
 """
 
 
 localrules:
     compare_transfer,
     compare_rattle,
+    compare_splits,
 
 
-def trained_entries(defect, supercells):
-    """Return entries of the table as marks of their rows: what was trained on what."""
-    return [
-        dict(zip(("defect", "trained", "pooling", "convolution"), entry))
-        for entry in product(
-            [defect], supercells, SETTINGS.poolings, SETTINGS.convolutions
-        )
-    ]
+wildcard_constraints:
+    split="|".join(SETTINGS.results.splits),
 
 
-def files_of(entries, name):
-    """Return one file of the training of each of these entries."""
-    return [str(Path("results/training", *entry.values(), name)) for entry in entries]
+# Where the trainings of each split are: those of the campaign's own are the table's.
+SPLITS = {SETTINGS.training.split: "results/training"} | {
+    split: f"results/splits/{split}"
+    for split in SETTINGS.results.splits
+    if split != SETTINGS.training.split
+}
+PLACE = "{split}/{defect}/{supercell}/{pooling}/{convolution}"
 
 
 rule transfer:
@@ -125,3 +125,44 @@ rule compare_rattle:
         code=code("compare_rattle.py"),
     script:
         "../scripts/compare_rattle.py"
+
+
+use rule train as train_split with:
+    input:
+        graphs=graphs_of_entry,
+        hosts=lambda wildcards: hosts_of_split(wildcards.split),
+    output:
+        model=f"results/splits/{PLACE}/model.pt",
+        history=f"results/splits/{PLACE}/history.csv",
+        predictions=f"results/splits/{PLACE}/predictions.csv",
+        audit=f"results/splits/{PLACE}/audit.json",
+    log:
+        f"results/logs/train_split/{PLACE}.log",
+    params:
+        network=settings("network"),
+        training=lambda wildcards: settings("training", exclude={"device"})
+        | {"split": wildcards.split},
+        state=f"results/state/splits/{PLACE}",
+        code=code("train.py"),
+
+
+rule compare_splits:
+    input:
+        [
+            str(Path(where, *entry, "predictions.csv"))
+            for where in SPLITS.values()
+            for entry in ENTRIES
+        ],
+    output:
+        csv="results/splits.csv",
+        plot=multiext("results/plots/splits", ".svg", ".png"),
+    log:
+        "results/logs/compare_splits.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        entries=[(split, *entry) for split in SPLITS for entry in ENTRIES],
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("compare_splits.py"),
+    script:
+        "../scripts/compare_splits.py"

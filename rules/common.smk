@@ -53,6 +53,34 @@ def every_entry(name):
     return [str(Path("results/training", *entry, name)) for entry in ENTRIES]
 
 
+def graphs_of_entry(wildcards):
+    """Return all shards of the graphs that an entry is trained on."""
+    return [
+        f"results/graphs/{wildcards.defect}/{wildcards.supercell}/{shard}.h5"
+        for shard in SHARDS
+    ]
+
+
+def hosts_of_split(split):
+    """Return the list of hosts where a split needs to know more of them than their graphs."""
+    return ["results/materials/selected.csv"] if split == "prototype" else []
+
+
+def trained_entries(defect, supercells):
+    """Return entries of the table as marks of their rows: what was trained on what."""
+    return [
+        dict(zip(("defect", "trained", "pooling", "convolution"), entry))
+        for entry in product(
+            [defect], supercells, SETTINGS.poolings, SETTINGS.convolutions
+        )
+    ]
+
+
+def files_of(entries, name):
+    """Return one file of the training of each of these entries."""
+    return [str(Path("results/training", *entry.values(), name)) for entry in entries]
+
+
 def source_files():
     """Return the database that the hosts come from, so that a newer one is noticed."""
     materials = SETTINGS.materials

@@ -3,7 +3,8 @@
 
 rule train:
     input:
-        expand("results/graphs/{{defect}}/{{supercell}}/{shard}.h5", shard=SHARDS),
+        graphs=graphs_of_entry,
+        hosts=hosts_of_split(SETTINGS.training.split),
     output:
         model="results/training/{defect}/{supercell}/{pooling}/{convolution}/model.pt",
         history="results/training/{defect}/{supercell}/{pooling}/{convolution}/history.csv",

@@ -8,6 +8,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.graphs.shards import read_shards
 from defectpool.job import logging_to
 from defectpool.lease import lease
+from defectpool.materials.families import read_prototypes
 from defectpool.training.device import choose
 from defectpool.training.fit import cross_validate
 
@@ -20,11 +21,13 @@ with logging_to(snakemake.log[0]):
         print(f"the GPU that SLURM gave on node {node} cannot be used; next jobs leave it out")
         if training["device"] == "cuda":
             raise DefectpoolError(f"training.device: cuda, and node {node} has no usable GPU")
+    # There only for a split by prototype.
+    prototypes = read_prototypes(Path(path)) if (path := snakemake.input.get("hosts")) else None
     # A Snakemake that was killed may have left this very job running.
     with lease(state / "lease") as held:
         entry = snakemake.wildcards
         outcome = cross_validate(
-            read_shards([Path(path) for path in snakemake.input]),
+            read_shards([Path(path) for path in snakemake.input.graphs]),
             entry.pooling,
             entry.convolution,
             NetworkSettings(**snakemake.params.network),
@@ -33,6 +36,7 @@ with logging_to(snakemake.log[0]):
             title=f"{entry.defect} {entry.supercell} {entry.pooling} {entry.convolution}",
             code=snakemake.params.code,
             threads=snakemake.threads,
+            prototypes=prototypes,
         )
         held.check()
         outcome.write(**{name: Path(path) for name, path in snakemake.output.items()})

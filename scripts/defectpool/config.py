@@ -23,6 +23,7 @@ from defectpool.errors import DefectpoolError
 DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
 Pooling = Literal["mean", "max", "sum", "softmax", "contrast"]
 Convolution = Literal["gated", "summed"]
+Split = Literal["formula", "random", "element", "prototype"]
 
 SUPERCELL = re.compile(r"[1-9]\d*x[1-9]\d*|-?\d+_-?\d+x-?\d+_-?\d+")
 
@@ -237,6 +238,13 @@ class TrainingSettings(Section):
     validation: float = Field(
         0.1, gt=0, lt=0.5, description="Share of the training formulas that picks the epoch."
     )
+    split: Split = Field(
+        "formula",
+        description="What the test has not seen in training: formula (no host of the same "
+        "formula), element (no structure with the element), prototype (no host of the same "
+        "structure type, nor of the same formula), random (nothing: structures are drawn one by "
+        "one, as usual in the field; flatters).",
+    )
     seed: int = Field(0, ge=0, description="Seed of folds, weights and batches.")
     batch_size: int = Field(64, ge=2, description="Structures in a batch.")
     learning_rate: float = Field(0.01, gt=0, description="Peak of the one-cycle schedule.")
@@ -251,6 +259,10 @@ class ResultsSettings(Section):
 
     bootstrap: int = Field(
         2000, ge=100, description="Resamples of the hosts behind each 95 % interval."
+    )
+    splits: Annotated[list[Split], AfterValidator(_unique)] = Field(
+        ["random", "element", "prototype"],
+        description="Splits that results/splits.csv compares with training.split.",
     )
     test_supercells: Annotated[list[Supercell], AfterValidator(_unique)] = Field(
         ["1x1", "2x2", "3x3", "4x4", "6x6", "8x8", "10x10"],

@@ -134,6 +134,76 @@ def accuracy_by_rattle(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
     _lines(table, "displacement along each axis (Å)", paths, ticks=[(x, f"{x:g}") for x in values])
 
 
+def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Accuracy by what is unseen in the test: a panel a defect, a marker a pooling.
+
+    Parameters
+    ----------
+    accuracies
+        Rows of `results/splits.csv`.
+    paths
+        Files to write.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    defects, names = _ordered(accuracies["defect"]), _names(accuracies)
+    supercells = sorted(_ordered(accuracies["supercell"]), key=cells)
+    splits = _ordered(accuracies["split"])
+    lines = [(name, cell) for cell in supercells for name in names]
+    shift = (np.arange(len(lines)) - (len(lines) - 1) / 2) * (0.7 / len(lines))
+    with _style():
+        figure, grid = plt.subplots(
+            1,
+            len(defects),
+            figsize=(1.1 + max(2.2, 0.8 * len(splits)) * len(defects), 3.5),
+            sharey=True,
+            squeeze=False,
+        )
+        for axes, defect in zip(grid[0], defects, strict=True):
+            _chance(axes)
+            for ((pooling, convolution, _), cell), offset in zip(lines, shift, strict=True):
+                rows = accuracies[
+                    (accuracies["defect"] == defect)
+                    & (accuracies["pooling"] == pooling)
+                    & (accuracies["convolution"] == convolution)
+                    & (accuracies["supercell"] == cell)
+                ]
+                y = 100 * rows["accuracy"].to_numpy(float)
+                low = y - 100 * rows["accuracy_low"].to_numpy(float)
+                high = 100 * rows["accuracy_high"].to_numpy(float) - y
+                style = STYLES[pooling]
+                axes.errorbar(
+                    [splits.index(split) + offset for split in rows["split"]], y,
+                    yerr=np.clip([low, high], 0, None), linestyle="none", elinewidth=1.4,
+                    capsize=2.5, markersize=5.5, **style,
+                    markerfacecolor=style["color"] if cell == supercells[-1] else "white",
+                )  # fmt: skip
+            axes.set_title(str(defect))
+            axes.set_xticks(range(len(splits)), splits, rotation=30, ha="right")
+            axes.set_xlim(-0.6, len(splits) - 0.4)
+            axes.set_xlabel("unseen in the test")
+            axes.grid(axis="x", visible=False)
+        grid[0][0].set_ylabel("accuracy (%)")
+        grid[0][0].set_ylim(min(45.0, 100 * float(accuracies["accuracy_low"].min()) - 2), 101.5)
+        handles = [
+            Line2D(
+                [], [], linestyle="none", label=f"{label}, {cell}", **STYLES[p],
+                markerfacecolor=STYLES[p]["color"] if cell == supercells[-1] else "white",
+            )
+            for (p, _, label), cell in lines
+        ]  # fmt: skip
+        handles += [Line2D([], [], color="0.45", linestyle=":", linewidth=1, label="guessing")]
+        figure.tight_layout()
+        figure.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0.0),
+            ncols=min(7, len(handles)),
+        )
+        _save(figure, paths)
+
+
 def _lines(
     table: pd.DataFrame,
     quantity: str,

@@ -17,7 +17,7 @@ import io
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ from defectpool.training import state as states
 from defectpool.training.dataset import Batch, Dataset
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.progress import Progress
-from defectpool.training.splits import host_disjoint_folds, validation_rows
+from defectpool.training.splits import deal
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
@@ -111,6 +111,7 @@ def cross_validate(
     code: str = "",
     threads: int = 1,
     save_every: float = 30.0,
+    prototypes: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Train and test on all folds.
 
@@ -131,6 +132,8 @@ def cross_validate(
         bits; one thread an entry and several entries at once is also what is fastest.
     save_every
         Seconds between saved states.
+    prototypes
+        Prototype of each host, for `training.split: prototype`.
 
     Raises
     ------
@@ -151,7 +154,10 @@ def cross_validate(
     torch.set_num_threads(threads)
     try:
         with _signals() as stopping:
-            job = _Job(graphs, pooling, convolution, network, training, device, state, code, title)
+            job = _Job(
+                graphs, pooling, convolution, network, training, device, state, code, title,
+                prototypes,
+            )  # fmt: skip
             job.save_every, job.stopping, job.threads = save_every, stopping, threads
             return job.run()
     finally:
@@ -269,19 +275,23 @@ class _Job:
     def __init__(
         self, graphs: GraphSet, pooling: str, convolution: str, network: NetworkSettings,
         training: TrainingSettings, device: torch.device, state: Path, code: str, title: str,
+        prototypes: Mapping[str, str] | None,
     ) -> None:  # fmt: skip
         self.started = time.monotonic()
         self.graphs, self.pooling, self.convolution = graphs, pooling, convolution
         self.network, self.training, self.device, self.title = network, training, device, title
-        self.folds = [
-            host_disjoint_folds(graphs.formula, training.folds, seed_of(training.seed, repeat))
+        self.deals = [
+            deal(training.split, graphs, training.folds, seed_of(training.seed, repeat), prototypes)
             for repeat in range(training.repeats)
         ]
         self.dataset = Dataset(graphs, network.convolutions, network.gaussians, device=device)
         self.radius = float(graphs.settings["radius"])
         self.path = state / "training.state"
         chosen = training.model_dump(exclude={"device"})
-        self.key = _fingerprint(graphs, pooling, convolution, network.model_dump(), chosen, code)
+        self.key = _fingerprint(
+            graphs, pooling, convolution, network.model_dump(), chosen, code,
+            [one.fold.tolist() for one in self.deals],
+        )  # fmt: skip
         self.saved = time.monotonic()
         self.parts = 1
 
@@ -319,14 +329,9 @@ class _Job:
 
     def _rows(self, repeat: int, fold: int) -> tuple[NDArray[np.int64], ...]:
         """Training, validation and test rows."""
-        test = self.folds[repeat] == fold
-        drawn = validation_rows(
-            self.graphs.formula,
-            ~test,
-            self.training.validation,
-            seed_of(self.training.seed, repeat, fold),
+        return self.deals[repeat].rows(
+            fold, self.training.validation, seed_of(self.training.seed, repeat, fold)
         )
-        return tuple(np.flatnonzero(rows) for rows in (~test & ~drawn, drawn, test))
 
     def _fold(self, repeat: int, fold: int) -> dict[str, Any]:
         training = self.training

@@ -1,6 +1,10 @@
-"""Splits in which no chemical formula stands on both sides."""
+"""Splits in which no chemical formula stands on both sides, and the usual one, in which they do."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +12,140 @@ from numpy.typing import NDArray
 from defectpool.errors import DefectpoolError
 from defectpool.identity import seed as seed_of
 
+if TYPE_CHECKING:
+    from defectpool.graphs.shards import GraphSet
+
+
+@dataclass(frozen=True)
+class Deal:
+    """How structures are dealt into folds.
+
+    Attributes
+    ----------
+    fold
+        Fold in which each structure is tested, [structures].
+    unit
+        What validation structures are drawn by, [structures]: those of one unit stay together.
+    barred
+        Structures that may not be trained on in a fold, though they are tested in another,
+        [folds, structures].
+    """
+
+    fold: NDArray[np.int64]
+    unit: NDArray[np.str_]
+    barred: NDArray[np.bool_]
+
+    def rows(
+        self, fold: int, validation: float, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows to train on, to validate on and to test on.
+
+        Raises
+        ------
+        DefectpoolError
+            There is nothing left to train on.
+        """
+        test = self.fold == fold
+        candidates = ~test & ~self.barred[fold]
+        if len(np.unique(self.unit[candidates])) < 2:
+            raise DefectpoolError(
+                f"training.split: fold {fold} leaves too little to train and validate on; take "
+                "more materials or more folds"
+            )
+        drawn = validation_rows(self.unit, candidates, validation, seed)
+        return np.flatnonzero(candidates & ~drawn), np.flatnonzero(drawn), np.flatnonzero(test)
+
+
+def deal(
+    split: str,
+    graphs: GraphSet,
+    folds: int,
+    seed: int,
+    prototypes: Mapping[str, str] | None = None,
+) -> Deal:
+    """Deal the structures of a campaign into folds.
+
+    Parameters
+    ----------
+    split
+        What is unseen in the test:
+
+        - `formula`: all hosts of a formula are in one fold.
+        - `random`: nothing. Each structure is drawn by itself, as usual in the field: a defective
+          supercell and its perfect twin, or two polymorphs, may stand on both sides.
+        - `element`: an element. Elements are dealt into folds; in each fold no structure with one
+          of its elements, be it in the host or as an impurity, is trained on. A formula is tested
+          in the fold of one of its elements, which is drawn.
+        - `prototype`: a structure type. Formulas of the test fold are not trained on in another
+          prototype either.
+    graphs
+        Structures with their hosts and elements.
+    folds, seed
+        Number of folds; another seed, other folds.
+    prototypes
+        Prototype of each host, for `prototype`.
+
+    Raises
+    ------
+    DefectpoolError
+        There is too little to deal, or the split or a host's prototype is unknown.
+    """
+    formulas = np.asarray(graphs.formula, dtype=np.str_)
+    barred = np.zeros((folds, len(formulas)), dtype=bool)
+    if split == "formula":
+        return Deal(host_disjoint_folds(formulas, folds, seed), formulas, barred)
+    if split == "random":
+        structures = np.asarray(graphs.structure, dtype=np.str_)
+        return Deal(host_disjoint_folds(structures, folds, seed), structures, barred)
+    if split == "prototype":
+        missing = sorted({str(host) for host in graphs.host} - set(prototypes or {}))
+        if prototypes is None or missing:
+            raise DefectpoolError(
+                f"training.split: prototype, and that of {', '.join(missing[:3])} is unknown"
+            )
+        kinds = np.array([prototypes[str(host)] for host in graphs.host], dtype=np.str_)
+        fold = host_disjoint_folds(kinds, folds, seed, "hosts of different prototypes")
+        for k in range(folds):
+            barred[k] = (fold != k) & np.isin(formulas, formulas[fold == k])
+        return Deal(fold, formulas, barred)
+    if split == "element":
+        present = _elements(graphs)
+        picked = _picked_elements(graphs, present, seed)
+        _, pair = np.unique(graphs.pair, return_inverse=True)
+        fold = host_disjoint_folds(picked, folds, seed, "elements to hold out")
+        for k in range(folds):
+            held_out = np.unique(picked[fold == k]).astype(np.int64)
+            # a defect brings its element to its twin: both are barred, or labels would lean
+            twins = np.bincount(pair, weights=present[:, held_out].any(axis=1)) > 0
+            barred[k] = (fold != k) & twins[pair]
+        return Deal(fold, formulas, barred)
+    raise DefectpoolError(f"training.split: {split!r} is unknown")
+
+
+def _elements(graphs: GraphSet) -> NDArray[np.bool_]:
+    """Whether each element occurs in each structure, [structures, atomic numbers]."""
+    found = np.zeros((len(graphs.label), 128), dtype=bool)
+    found[np.repeat(np.arange(len(found)), np.diff(graphs.node_offset)), graphs.atomic_number] = 1
+    return found
+
+
+def _picked_elements(graphs: GraphSet, present: NDArray[np.bool_], seed: int) -> NDArray[np.str_]:
+    """Draw the element of its hosts, not of impurities, that each formula is tested for."""
+    picked = np.empty(len(graphs.label), dtype="U3")
+    names, formula = np.unique(graphs.formula, return_inverse=True)
+    for number, name in enumerate(names):
+        rows = formula == number
+        elements = np.flatnonzero(present[rows & (graphs.label == 0)].any(axis=0))
+        lots = [seed_of("element", seed, name, int(z)) for z in elements]
+        picked[rows] = str(elements[int(np.argmin(lots))])
+    return picked
+
 
 def host_disjoint_folds(
-    formulas: Sequence[str] | NDArray[np.str_], folds: int, seed: int
+    formulas: Sequence[str] | NDArray[np.str_],
+    folds: int,
+    seed: int,
+    what: str = "hosts of different formulas",
 ) -> NDArray[np.int64]:
     """Deal structures into folds by the formula of their host.
 
@@ -26,6 +161,8 @@ def host_disjoint_folds(
         Number of folds.
     seed
         Another seed, other folds.
+    what
+        What is dealt, for the message should there be too few.
 
     Returns
     -------
@@ -42,8 +179,8 @@ def host_disjoint_folds(
     )
     if len(distinct) < max(folds, 3):
         raise DefectpoolError(
-            f"training.folds: {folds} folds need at least {max(folds, 3)} hosts of different "
-            f"formulas (one to test, one to validate, one to train), and there are "
+            f"training.folds: {folds} folds need at least {max(folds, 3)} {what} "
+            f"(one to test, one to validate, one to train), and there are "
             f"{len(distinct)}; take more materials or fewer folds"
         )
     draw = [seed_of("fold", seed, formula) for formula in distinct]
