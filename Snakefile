@@ -14,6 +14,7 @@ include: "rules/structures.smk"
 include: "rules/graphs.smk"
 include: "rules/training.smk"
 include: "rules/results.smk"
+include: "rules/campaign.smk"
 include: "rules/beyond.smk"
 
 

@@ -1,0 +1,59 @@
+"""What is said before, after and instead of a campaign."""
+
+import shlex
+import sys
+import time
+
+STARTED = time.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+localrules:
+    plan,
+
+
+rule plan:
+    log:
+        "results/logs/plan.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        config=SETTINGS.model_dump(mode="json"),
+    script:
+        "../scripts/plan.py"
+
+
+onstart:
+    print(
+        f"{len(ENTRIES)} entries of the table: {', '.join(SETTINGS.defects)}; "
+        f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
+        f"{', '.join(SETTINGS.convolutions)}.\n"
+        "Results go to results/, logs to results/logs/. Whenever it is interrupted, the same "
+        "command goes on.",
+        file=sys.stderr,
+    )
+
+
+onsuccess:
+    from defectpool.campaign import efficiency
+
+    if workflow.executor_plugin.name == "slurm":
+        print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
+    made = [
+        name
+        for name in ("table.csv", "table.md", "plots")
+        if Path("results", name).exists()
+    ]
+    print(
+        f"Done; there are {', '.join(f'results/{name}' for name in made)}.",
+        file=sys.stderr,
+    )
+
+
+onerror:
+    from defectpool.campaign import efficiency, failures
+
+    if workflow.executor_plugin.name == "slurm":
+        print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
+    found = failures.failures(Path(log).read_text()) if log else []
+    command = shlex.join(["snakemake", *sys.argv[1:]])
+    print(f"\n{failures.describe(found, command)}\n", file=sys.stderr)
