@@ -159,7 +159,7 @@ def locate(
     -------
     DataFrame
         One row a repeat, defective structure and method: structure, host, formula, name, repeat,
-        fold, method, probability; `site` (the first that was picked) and `tied` (how many);
+        fold, method, probability; `sites` (numbers of those picked) and `tied` (how many);
         `hit` (share of the picked sites that are the defect, or a neighbour of the vacancy),
         `near` (that are the defect or a neighbour), `distance` (mean, Å); and the same for a site
         drawn at random: `chance_hit`, `chance_near`, `chance_distance`.
@@ -207,7 +207,7 @@ def locate(
 def _judge(score: NDArray[np.floating[Any]], around: Surroundings) -> dict[str, Any]:
     picked = score >= score.max() - TIE * np.abs(score).max()
     return {
-        "site": int(np.flatnonzero(picked)[0]),
+        "sites": " ".join(map(str, np.flatnonzero(picked))),
         "tied": int(picked.sum()),
         "hit": float(around.target[picked].mean()),
         "near": float(around.near[picked].mean()),

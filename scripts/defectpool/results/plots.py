@@ -25,11 +25,15 @@ STYLES: dict[str, dict[str, Any]] = {
     "mean": {"color": "#0072B2", "marker": "o"},
     "max": {"color": "#D55E00", "marker": "^"},
     "contrast": {"color": "#000000", "marker": "D"},
+    "outlier": {"color": "#E69F00", "marker": "P"},
     "sum": {"color": "#009E73", "marker": "s"},
     "softmax": {"color": "#CC79A7", "marker": "v"},
 }
-SEQUENTIAL = "cividis"
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")  # of bars
+SEQUENTIAL = "cividis"  # of heat maps
 DOTS_PER_INCH = 200
+
+_KEY = ["defect", "supercell", "pooling", "convolution"]
 
 
 @contextmanager
@@ -261,4 +265,247 @@ def learning_curves(histories: pd.DataFrame, paths: Sequence[Path]) -> None:
         _save(figure, paths)
 
 
-_KEY = ["defect", "supercell", "pooling", "convolution"]
+def calibration(predictions: pd.DataFrame, paths: Sequence[Path], bins: int = 5) -> None:
+    """Share of defective structures against predicted probability, for each defect and supercell.
+
+    Each line joins bins of equally many predictions; bars are 95 % Wilson intervals of the share.
+
+    Parameters
+    ----------
+    predictions
+        Predictions of all entries with columns defect, supercell, pooling and convolution added.
+    paths
+        Files to write.
+    bins
+        Bins of an entry.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+    from statsmodels.stats.proportion import proportion_confint
+
+    defects, supercells = _ordered(predictions["defect"]), _ordered(predictions["supercell"])
+    names = _names(predictions)
+    with _style():
+        figure, grid = plt.subplots(
+            len(supercells),
+            len(defects),
+            figsize=(1 + 2.1 * len(defects), 0.8 + 2.0 * len(supercells)),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+        )
+        for row, supercell in enumerate(supercells):
+            for column, defect in enumerate(defects):
+                axes = grid[row][column]
+                axes.plot([0, 1], [0, 1], color="0.45", linestyle=":", linewidth=1, zorder=1)
+                for pooling, convolution, _ in names:
+                    part = _of(predictions, (defect, supercell, pooling, convolution))
+                    if part.empty:
+                        continue
+                    binned = [
+                        part.iloc[rows]
+                        for rows in np.array_split(
+                            np.argsort(part["probability"].to_numpy(), kind="stable"), bins
+                        )
+                        if len(rows)
+                    ]
+                    x = np.array([b["probability"].mean() for b in binned])
+                    y = np.array([b["label"].mean() for b in binned])
+                    low, high = proportion_confint(
+                        np.array([b["label"].sum() for b in binned]),
+                        np.array([len(b) for b in binned]),
+                        method="wilson",
+                    )
+                    axes.errorbar(
+                        x, y, yerr=np.clip([y - low, high - y], 0, None), markersize=4.5,
+                        linewidth=1, elinewidth=1, capsize=2, linestyle=_line(convolution),
+                        **STYLES[pooling],
+                    )  # fmt: skip
+                if row == 0:
+                    axes.set_title(str(defect))
+                if row == len(supercells) - 1:
+                    axes.set_xlabel("predicted probability")
+                if column == 0:
+                    axes.set_ylabel(f"{supercell}\nshare defective")
+        grid[0][0].set(xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
+        handles = [
+            Line2D([], [], linestyle=_line(c), linewidth=1, label=label, **STYLES[p])
+            for p, c, label in names
+        ]
+        handles.append(Line2D([], [], color="0.45", linestyle=":", linewidth=1, label="calibrated"))
+        figure.tight_layout()
+        figure.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(handles)
+        )
+        _save(figure, paths)
+
+
+def distances_to_defect(located: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Share of structures whose picked site is within a distance of the defect, against chance.
+
+    Parameters
+    ----------
+    located
+        Rows of `localization.locate` of all entries, with columns defect, supercell, pooling and
+        convolution added. Each pooling is shown by its own way to pick.
+    paths
+        Files to write.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+
+    defects, supercells = _ordered(located["defect"]), _ordered(located["supercell"])
+    names = _names(located)
+    top = float(np.ceil(located["distance"].quantile(0.98)))
+    edges = np.arange(0, top + 1.01, 1.0)
+    with _style():
+        figure, grid = plt.subplots(
+            len(supercells),
+            len(defects),
+            figsize=(1 + 2.3 * len(defects), 0.8 + 1.9 * len(supercells)),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+        )
+        for row, supercell in enumerate(supercells):
+            for column, defect in enumerate(defects):
+                axes = grid[row][column]
+                here = located[(located["defect"] == defect) & (located["supercell"] == supercell)]
+                for pooling, convolution, _ in names:
+                    part = _of(here, (defect, supercell, pooling, convolution))
+                    if part.empty:
+                        continue
+                    part = part[part["method"] == part["method"].iloc[0]]
+                    share, _ = np.histogram(part["distance"].clip(upper=edges[-1]), edges)
+                    axes.stairs(
+                        100 * share / len(part), edges, color=STYLES[pooling]["color"],
+                        linestyle=_line(convolution), linewidth=1.5,
+                    )  # fmt: skip
+                    centres = (edges[1:] + edges[:-1]) / 2
+                    axes.plot(
+                        centres, 100 * share / len(part), linestyle="none", markersize=4.5,
+                        **STYLES[pooling],
+                    )  # fmt: skip
+                if len(here):
+                    axes.axvline(
+                        here["chance_distance"].mean(), color="0.45", linestyle=":", linewidth=1
+                    )
+                if row == 0:
+                    axes.set_title(str(defect))
+                if row == len(supercells) - 1:
+                    axes.set_xlabel("distance to defect (Å)")
+                if column == 0:
+                    axes.set_ylabel(f"{supercell}\nstructures (%)")
+        grid[0][0].set_xlim(0, edges[-1])
+        grid[0][0].set_ylim(bottom=0)
+        handles = [
+            Line2D([], [], linestyle=_line(c), linewidth=1.5, label=label, **STYLES[p])
+            for p, c, label in names
+        ]
+        handles.append(
+            Line2D(
+                [], [], color="0.45", linestyle=":", linewidth=1,
+                label="mean distance of a site drawn at random",
+            )
+        )  # fmt: skip
+        figure.tight_layout()
+        figure.legend(
+            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(handles)
+        )
+        _save(figure, paths)
+
+
+def cost(table: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Seconds that each entry took to train and test.
+
+    Parameters
+    ----------
+    table
+        Rows of `results/table.csv`.
+    paths
+        Files to write.
+    """
+    import matplotlib.pyplot as plt
+
+    names = _names(table)
+    places = list(dict.fromkeys(zip(table["defect"], table["supercell"], strict=True)))
+    with _style():
+        figure, axes = plt.subplots(figsize=(6, 0.8 + (0.16 + 0.14 * len(names)) * len(places)))
+        height = 0.8 / len(names)
+        for i, (pooling, convolution, label) in enumerate(names):
+            rows = table[(table["pooling"] == pooling) & (table["convolution"] == convolution)]
+            y = [
+                places.index(place) + (i - (len(names) - 1) / 2) * height
+                for place in zip(rows["defect"], rows["supercell"], strict=True)
+            ]
+            axes.barh(
+                y,
+                rows["seconds"],
+                height=0.92 * height,
+                color=STYLES[pooling]["color"],
+                hatch=HATCHES[i % len(HATCHES)],
+                edgecolor="white",
+                linewidth=0.5,
+                label=label,
+            )
+        axes.set_yticks(range(len(places)), [f"{defect} {cell}" for defect, cell in places])
+        axes.invert_yaxis()
+        axes.set_xlabel(f"training and testing (s) on {', '.join(_ordered(table['device']))}")
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        _save(figure, paths)
+
+
+def entry(history: pd.DataFrame, predictions: pd.DataFrame, title: str, path: Path) -> None:
+    """One entry at a glance: learning curves of its folds and the probabilities that it gave.
+
+    Parameters
+    ----------
+    history, predictions
+        Of one entry.
+    title
+        What entry it is.
+    path
+        File to write.
+    """
+    import matplotlib.pyplot as plt
+
+    with _style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.1))
+        _chance(left)
+        for which, colour, line in (("train", "0.55", "--"), ("test", "#0072B2", "-")):
+            by_fold = history.groupby(["repeat", "fold"])
+            for _, fold in by_fold:
+                left.plot(
+                    fold["epoch"], 100 * fold[f"{which}_accuracy"], color=colour, linestyle=line,
+                    linewidth=0.6, alpha=0.6,
+                )  # fmt: skip
+            mean = 100 * history.groupby("epoch")[f"{which}_accuracy"].mean()
+            left.plot(mean.index, mean, color=colour, linestyle=line, linewidth=2, label=which)
+        left.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(35, 102))
+        above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 2}
+        left.legend(**above)
+        bins = np.linspace(0, 1, 21)
+        for label, name, style in (
+            (1, "defective", {"color": "#D55E00", "hatch": ""}),
+            (0, "perfect", {"color": "#56B4E9", "hatch": "///"}),
+        ):
+            values = predictions.loc[predictions["label"] == label, "probability"]
+            right.hist(
+                values, bins, label=name, alpha=0.65, edgecolor="0.25", linewidth=0.5, **style
+            )
+        right.axvline(0.5, color="0.45", linestyle=":", linewidth=1)
+        right.set(xlabel="predicted probability of a defect", ylabel="test structures")
+        right.grid(axis="x", visible=False)
+        right.legend(**above)
+        figure.suptitle(title)
+        figure.tight_layout()
+        _save(figure, [path])
+
+
+def _of(frame: pd.DataFrame, key: tuple[str, ...]) -> pd.DataFrame:
+    """Rows of one entry."""
+    chosen = np.ones(len(frame), dtype=bool)
+    for name, value in zip(_KEY, key, strict=True):
+        chosen &= (frame[name] == value).to_numpy()
+    return frame[chosen]
