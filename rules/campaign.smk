@@ -39,14 +39,12 @@ onsuccess:
     if workflow.executor_plugin.name == "slurm":
         print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
     made = [
-        name
-        for name in ("table.csv", "table.md", "plots")
-        if Path("results", name).exists()
+        path
+        for path in ("table.csv", "table.md", "plots")
+        if Path("results", path).exists()
     ]
-    print(
-        f"Done; there are {', '.join(f'results/{name}' for name in made)}.",
-        file=sys.stderr,
-    )
+    if made:
+        print(f"There are {', '.join(made)} in results/.", file=sys.stderr)
 
 
 onerror:
