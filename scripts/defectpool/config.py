@@ -21,7 +21,7 @@ from pydantic import (
 from defectpool.errors import DefectpoolError
 
 DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
-Pooling = Literal["mean", "max", "sum", "softmax", "contrast"]
+Pooling = Literal["mean", "max", "sum", "softmax", "contrast", "outlier"]
 Convolution = Literal["gated", "summed"]
 Split = Literal["formula", "random", "element", "prototype"]
 

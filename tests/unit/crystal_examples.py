@@ -157,7 +157,10 @@ def plain_forward(network, full: Full, radius: float) -> torch.Tensor:
         else:
             deviation = torch.empty_like(v)
             for element in z.unique():
-                deviation[z == element] = v[z == element] - v[z == element].mean(0)
+                same = v[z == element]
+                deviation[z == element] = same - same.mean(0)
+                if network.pooling == "outlier":
+                    deviation[z == element] /= (same.var(0, correction=0) + 1e-4).sqrt()
             pooled.append(deviation.abs().amax(0))
     hidden = F.softplus(network.conv_to_fc(F.softplus(torch.stack(pooled))))
     return network.fc_out(hidden).squeeze(1)

@@ -163,10 +163,37 @@ def contrast(sites: Sites) -> Tensor:
     return _largest(sites, (sites.features - elements.spread(centre)).abs())
 
 
+# Spread of features below which sites count as alike; features are of the order of 1.
+_ALIKE = 0.01
+
+
+def outlier(sites: Sites) -> Tensor:
+    r"""Largest standardized deviation of a site from the sites of its own element, [crystals, F].
+
+    .. math::
+        v_c = \max_i \frac{|v_i - \mu_{E(i)}|}{\sqrt{\sigma_{E(i)}^2 + \epsilon^2}}, \quad
+        \epsilon = 0.01,
+
+    with mean and variance, feature by feature, over the sites E(i) of i's element in the same
+    crystal. `contrast` sees inequivalent sites of one element in a perfect crystal as well as a
+    defect; here a share p of odd sites among alike ones reaches
+    :math:`\sqrt{(1 - p) / p}` whatever their features: 1 for two kinds of sites in equal numbers,
+    and the more, the fewer sites a defect touches. Ties as in `max`.
+    """
+    elements = sites.elements
+    count = elements.sum(sites.multiplicity)
+    mean = elements.sum(sites.features * sites.multiplicity) / count
+    deviation = sites.features - elements.spread(mean)
+    variance = elements.sum(deviation.square() * sites.multiplicity) / count
+    scale = elements.spread((variance + _ALIKE**2).rsqrt())
+    return _largest(sites, deviation.abs() * scale)
+
+
 POOLINGS: dict[str, Callable[[Sites], Tensor]] = {
     "mean": mean,
     "max": max,
     "sum": sum,
     "softmax": softmax,
     "contrast": contrast,
+    "outlier": outlier,
 }
