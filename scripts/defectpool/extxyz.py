@@ -20,7 +20,8 @@ Value = str | int | float | bool
 
 PLAIN = re.compile(r"[A-Za-z0-9_.:/#+-]+")
 PAIR = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
-_NUMERIC = frozenset("+-.0123456789iInN")  # what a number begins with, inf and nan among them
+ESCAPED = re.compile(r"\\(.)")
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf|nan)", re.IGNORECASE)
 RESERVED = {"Lattice", "Properties", "pbc"}
 
 
@@ -88,16 +89,17 @@ def read_frames(file: TextIO) -> Iterator[Frame]:
     ValueError
         Where the file is cut short or is not of this form.
     """
-    while head := file.readline():
+    lines = iter(file)
+    for head in lines:
         count = int(head)
         info: dict[str, Value] = {}
         raw: dict[str, str] = {}
-        for key, quoted, bare in PAIR.findall(file.readline()):
+        for key, quoted, bare in PAIR.findall(next(lines, "")):
             if key in RESERVED:
                 raw[key] = quoted or bare
             else:
                 info[key] = _value(quoted, bare)
-        words = "".join(islice(file, count)).split()
+        words = "".join(islice(lines, count)).split()
         if len(words) != 4 * count or RESERVED - set(raw):
             raise ValueError("a frame is cut short or was not written by defectpool")
         symbols = words[::4]
@@ -138,18 +140,14 @@ def _misread(text: str) -> bool:
 
 def _value(quoted: str, bare: str) -> Value:
     if quoted:
-        text = re.sub(r"\\(.)", r"\1", quoted)
+        text = ESCAPED.sub(r"\1", quoted)
         return str(json.loads(text.removeprefix("_JSON ")))
     if bare in {"T", "F"}:
         return bare == "T"
-    if bare[:1] not in _NUMERIC:
+    if not NUMBER.fullmatch(bare):
         return bare
     try:
         return int(bare)
     except ValueError:
-        pass
-    try:
         number = float(bare)
-    except ValueError:
-        return bare
     return number if not math.isnan(number) else math.nan

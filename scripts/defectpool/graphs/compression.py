@@ -13,8 +13,9 @@ Why the network sees no difference, with R rounds for R convolutions:
    R) have equal features after each of the R convolutions.
 2. At convolution r <= R a class needs its neighbours' features after r - 1 < R convolutions, and
    the neighbours of any two of its sites agree, as multisets, in colour after round R - 1 and so
-   in those features: it does not matter which site lends its edges to the class (the neighbours'
-   classes may differ from site to site, their features at that depth cannot).
+   in those features: it does not matter which site lends its edges to the class. (The neighbours'
+   classes after round R may differ from site to site, so the stored edges are not the only right
+   ones; what the network computes from them is the same.)
 3. So each quantity of a site or an edge, in the forward and the backward pass, occurs in the full
    graph as often as `node_multiplicity[target]` (times `edge_multiplicity` for an edge) says, and
    sums, batch-norm statistics, poolings and gradients weighted by these equal those of the full
