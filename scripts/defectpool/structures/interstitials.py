@@ -263,8 +263,11 @@ def _merged(slab: _Slab, points: Array, room: Array, tolerance: float) -> tuple[
     best = np.zeros(number)
     np.maximum.at(best, cluster, room)
     # the mean of the roomiest of a cluster, so that no order of the atoms decides
-    equal = (cluster[:, None] == cluster) & (room >= best[cluster] - EMPTY)
-    means = points + (difference * equal[..., None]).sum(axis=1) / equal.sum(axis=1)[:, None]
+    # and each point weighs the same however many simplices gave it
+    weight = (cluster[:, None] == cluster) & (room >= best[cluster] - EMPTY)
+    weight = weight / (distance <= SAME).sum(axis=0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    means = points + np.einsum("ij,ijd->id", weight, difference)
     first = np.unique(cluster, return_index=True)[1]
     points = slab.brought_home(means[first])
     distance = np.linalg.norm(slab.shortest(points[None] - points[:, None]), axis=2)
