@@ -150,6 +150,7 @@ def cross_validate(
             f"there are {len(labels)} graphs to train on, and not both defective and perfect "
             "ones; see the lists of skipped and rejected structures"
         )
+    devices.keep_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,0 +1,306 @@
+"""Training step: defectpool against cgcnn2's model and torch_geometric's CGConv.
+
+Vacancy pairs of the same hosts, batches of 64, 12 neighbours, ties cut, mean pooling, float32, two
+threads. All implementations take turns in one process, on the same batches; the shortest of their
+passes counts, since other jobs on the machine disturb it least. (On a busy machine ask for one
+thread: then processor time is taken, and no thread waits for another.) For defectpool a step is
+all of it: cutting the batch from the arrays, forward, backward, optimizer. For the others batches
+are put together beforehand, which flatters them.
+
+Writes training_step.csv (supercell, implementation, ms_per_graph), training_step.md (ratios, and
+the distance from the machine's limit) and training_step.svg and .png (cost against supercell).
+
+    python tests/benchmarks/training_step.py [folder [threads]]
+
+implementation    what it computes on
+compressed        each kind of site and message once (the campaign's default)
+full              every site and edge (graph.compression: false), by the same code
+cgcnn2            every site and edge: cgcnn2.model.CrystalGraphConvNet
+pyg_cgconv        every site and edge: torch_geometric.nn.CGConv with batch norm, same sizes
+"""
+
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from structure_to_graph import hosts, vacancies
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from defectpool.config import GraphSettings, NetworkSettings
+from defectpool.files import replacing
+from defectpool.graphs.elements import feature_table
+from defectpool.graphs.shards import GraphSet, graph_set
+from defectpool.training.dataset import Dataset, gaussian_expansion
+from defectpool.training.device import keep_memory
+from defectpool.training.fit import train_step
+from defectpool.training.network import initial_network
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSES = {"2x2": 12, "4x4": 6, "6x6": 4, "8x8": 2, "12x12": 1}
+HOSTS, BATCH, THREADS, NEIGHBORS = 64, 64, 2, 12
+IMPLEMENTATIONS = ["compressed", "full", "cgcnn2", "pyg_cgconv"]
+
+
+class FullBatch:
+    """Some full graphs, as the other implementations want them."""
+
+    def __init__(self, graphs: GraphSet, chosen: NDArray[np.int64]) -> None:
+        nodes = [np.arange(*graphs.node_offset[g : g + 2]) for g in chosen]
+        edges = [
+            np.repeat(e, graphs.edge_multiplicity[e])
+            for e in (np.arange(*graphs.edge_offset[g : g + 2]) for g in chosen)
+        ]
+        shift = np.cumsum([0, *(len(n) for n in nodes)])
+        self.x = torch.from_numpy(feature_table()[graphs.atomic_number[np.concatenate(nodes)]])
+        source = np.concatenate(
+            [graphs.source[e] + s for e, s in zip(edges, shift[:-1], strict=True)]
+        )
+        target = np.concatenate(
+            [graphs.target[e] + s for e, s in zip(edges, shift[:-1], strict=True)]
+        )
+        self.edge_index = torch.from_numpy(np.stack([source, target]).astype(np.int64))
+        distance = graphs.distances[graphs.edge_distance[np.concatenate(edges)]]
+        self.expanded = gaussian_expansion(torch.from_numpy(distance).float(), 8.0, 41)
+        self.crystal = torch.repeat_interleave(
+            torch.arange(len(chosen)), torch.from_numpy(np.diff(shift))
+        )
+        self.crystals = [torch.arange(*shift[i : i + 2]) for i in range(len(chosen))]
+        self.label = torch.from_numpy(graphs.label[chosen]).float()
+        rows = len(self.x)
+        if len(source) != NEIGHBORS * rows:
+            raise ValueError("a site has fewer neighbours than the published code can take")
+        self.neighbors = self.edge_index[0].reshape(rows, NEIGHBORS)
+
+
+class CGConvNetwork(nn.Module):
+    """The same sizes with torch_geometric's convolution, as its users put them together."""
+
+    def __init__(self, size: NetworkSettings) -> None:
+        from torch_geometric.nn import CGConv
+
+        super().__init__()
+        self.embedding = nn.Linear(92, size.width)
+        self.convs = nn.ModuleList(
+            CGConv(size.width, dim=size.gaussians, batch_norm=True)
+            for _ in range(size.convolutions)
+        )
+        self.hidden = nn.Linear(size.width, size.hidden)
+        self.out = nn.Linear(size.hidden, 1)
+
+    def forward(self, batch: FullBatch) -> Tensor:
+        """Return logits."""
+        from torch_geometric.nn import global_mean_pool
+
+        x = self.embedding(batch.x)
+        for conv in self.convs:
+            x = conv(x, batch.edge_index, batch.expanded)
+        pooled = global_mean_pool(x, batch.crystal)
+        return self.out(F.softplus(self.hidden(F.softplus(pooled)))).squeeze(1)
+
+
+def other_step(network: nn.Module, forward: Callable[[FullBatch], Tensor]) -> Callable:
+    """Training step of another implementation, with the same optimizer."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+
+    def step(batch: FullBatch) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        F.binary_cross_entropy_with_logits(forward(batch), batch.label).backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(supercell: str, passes: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds a graph of each implementation; and what a batch of each holds."""
+    from cgcnn2.model import CrystalGraphConvNet
+
+    size = NetworkSettings()
+    structures = vacancies(supercell, hosts(HOSTS))
+    full = graph_set(structures, GraphSettings(compression=False), size.convolutions)
+    whole = np.diff(full.edge_offset) >= 0
+    for g in range(len(full)):  # sites with fewer than 12 neighbours cannot be given to cgcnn2
+        edges = slice(*full.edge_offset[g : g + 2])
+        sites = full.node_offset[g + 1] - full.node_offset[g]
+        whole[g] = full.edge_multiplicity[edges].sum() == NEIGHBORS * sites
+    usable = np.flatnonzero(whole)
+    datasets = {
+        "compressed": Dataset(
+            graph_set(structures, GraphSettings(), size.convolutions), 3, size.gaussians
+        ),
+        "full": Dataset(full, 3, size.gaussians),
+    }
+    steps: dict[str, Callable] = {}
+    for name, dataset in datasets.items():
+        network = initial_network("mean", "gated", size, 8.0, 0)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+        steps[name] = lambda rows, n=network, o=optimizer, d=dataset: train_step(n, o, d, rows)
+    published = CrystalGraphConvNet(92, size.gaussians, size.width, 3, size.hidden)
+    steps["cgcnn2"] = other_step(
+        published,
+        lambda b: published(b.x, b.expanded.view(len(b.x), NEIGHBORS, -1), b.neighbors, b.crystals)[
+            0
+        ].squeeze(1),
+    )
+    other = CGConvNetwork(size)
+    steps["pyg_cgconv"] = other_step(other, other)
+    random = np.random.default_rng(0)
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    for number in range(passes + 1):
+        rows = random.permutation(usable)[: BATCH if number else 8]  # the first is not counted
+        batch = FullBatch(full, rows)
+        for name in IMPLEMENTATIONS:
+            argument = rows if name in datasets else batch
+            begin = clock()
+            steps[name](argument)
+            if number:
+                times[name].append((clock() - begin) / len(rows))
+    rows = usable[:: max(1, len(usable) // BATCH)][:BATCH]
+    load = {
+        "sites": float(np.diff(full.node_offset)[usable].mean()),
+        **{
+            name: sum(len(layer.message_share) for layer in dataset.batch(rows).layers) / len(rows)
+            for name, dataset in datasets.items()
+        },
+    }
+    return {name: 1e3 * min(each) for name, each in times.items()}, load
+
+
+def bandwidth() -> float:
+    """Bytes a second that this machine moves, read and written, in a large copy."""
+    source = torch.zeros(64 * 1024**2)
+    target = torch.empty_like(source)
+    best = np.inf
+    for _ in range(5):
+        begin = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * source.nbytes / best
+
+
+# Numbers of 4 bytes that one message of one convolution moves between the passes over messages,
+# with F = 64: forward, gather w 2F; square r 2F w 2F; mean r 2F; scale r 2F w 2F; sigmoid r 2F w
+# 2F; log r F w F, r F w F; gate r 2F w F; sum r F. Backward: spread w F; gates r 2F w F, r 2F w F;
+# sigmoid r 4F w 2F; sum r 2F; product r 4F w 2F, r 2F; gathers r 2F, r 2F.
+PASSED = 64 * (2 + 4 + 2 + 4 + 4 + 2 + 2 + 3 + 1 + 1 + 3 + 3 + 6 + 2 + 6 + 2 + 2 + 2)
+# The least there is if nothing of a message were computed twice: its two gates are written once
+# and read once forward, and their gradient written once and read once.
+LEAST = 64 * 8
+
+
+def report(table: pd.DataFrame, loads: dict[str, dict[str, float]], source: str) -> str:
+    """Return ratios and the distance from the machine's limit, as Markdown."""
+    wide = table.pivot(index="supercell", columns="implementation", values="ms_per_graph")
+    wide = wide.loc[list(dict.fromkeys(table.supercell)), IMPLEMENTATIONS]
+    lines = [
+        "# Training step",
+        "",
+        f"Vacancy pairs of {HOSTS} hosts from {source}, batch {BATCH}, {NEIGHBORS} neighbours, "
+        f"ties cut, {torch.get_num_threads()} thread(s), torch {torch.__version__}; milliseconds a "
+        "graph, shortest pass.",
+        "",
+        "| supercell | sites | compressed | full | cgcnn2 | pyg_cgconv | cgcnn2 / compressed "
+        "| pyg_cgconv / compressed | cgcnn2 / full |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for supercell, row in wide.iterrows():
+        lines.append(
+            f"| {supercell} | {loads[str(supercell)]['sites']:.0f} | {row.compressed:.3f} | "
+            f"{row.full:.3f} | {row.cgcnn2:.2f} | {row.pyg_cgconv:.2f} | "
+            f"{row.cgcnn2 / row.compressed:.0f} | {row.pyg_cgconv / row.compressed:.0f} | "
+            f"{row.cgcnn2 / row.full:.1f} |"
+        )
+    if {"6x6", "12x12"} <= set(wide.index):
+        ratio = wide.compressed["12x12"] / wide.compressed["6x6"]
+        lines += ["", f"Our 12x12 costs {ratio:.2f} times our 6x6."]
+    rate = bandwidth()
+    lines += [
+        "",
+        "## Distance from the machine's limit",
+        "",
+        f"A large copy moves {rate / 1e9:.1f} GB/s here. A step of ours passes {4 * PASSED} bytes "
+        f"a message and convolution between torch's operations (most of it stays in the cache); if "
+        f"each message were written and read once each way, it would be {4 * LEAST}.",
+        "",
+        "| supercell | implementation | messages a graph | ms | ms to move all passes "
+        "| ms at the least |",
+        "|---|---|---|---|---|---|",
+    ]
+    for supercell, load in loads.items():
+        for name in ("compressed", "full"):
+            messages = load[name]
+            lines.append(
+                f"| {supercell} | {name} | {messages:.0f} | {wide[name][supercell]:.3f} | "
+                f"{1e3 * messages * 4 * PASSED / rate:.3f} | "
+                f"{1e3 * messages * 4 * LEAST / rate:.3f} |"
+            )
+    lines += [
+        "",
+        "Messages are counted over all three convolutions. Compression does not make a step "
+        "faster by itself: it leaves fewer messages, and what then remains at 2x2 is mostly what "
+        "does not depend on them (projections of sites, Python, the optimizer).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def plot(table: pd.DataFrame, folder: Path) -> None:
+    """Draw cost against supercell size."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "defectpool"
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    styles = dict(zip(IMPLEMENTATIONS, ("o-", "s--", "^-.", "D:"), strict=True))
+    for name, style in styles.items():
+        rows = table[table.implementation == name]
+        sizes = [int(label.split("x")[0]) for label in rows.supercell]
+        axes.plot(sizes, rows.ms_per_graph, style, label=name)
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="supercell n × n × 1, n",
+        ylabel="training step (ms/graph)",
+    )
+    sizes = [int(label.split("x")[0]) for label in dict.fromkeys(table.supercell)]
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()
+    axes.legend(frameon=False)
+    for suffix in ("svg", "png"):
+        with replacing(folder / f"training_step.{suffix}") as path:
+            metadata = {"Date": None} if suffix == "svg" else None
+            figure.savefig(path, dpi=200, metadata=metadata)
+
+
+def main() -> None:
+    """Measure all supercells; write table, report and plot."""
+    warnings.simplefilter("ignore")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "benchmarks"
+    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else THREADS)
+    keep_memory()
+    rows, loads = [], {}
+    for supercell, passes in PASSES.items():
+        times, loads[supercell] = measure(supercell, passes)
+        rows += [(supercell, name, round(times[name], 4)) for name in IMPLEMENTATIONS]
+        print(supercell, {name: round(value, 3) for name, value in times.items()}, flush=True)
+    table = pd.DataFrame(rows, columns=["supercell", "implementation", "ms_per_graph"])
+    with replacing(folder / "training_step.csv") as path:
+        table.to_csv(path, index=False, lineterminator="\n")
+    text = report(table, loads, hosts(1)[0].source)
+    with replacing(folder / "training_step.md") as path:
+        path.write_text(text, encoding="utf-8")
+    plot(table, folder)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
