@@ -185,7 +185,7 @@ def cut(
     place = np.arange(len(target)) - (np.cumsum(in_shell) - in_shell)[target]
     keep = np.ones(len(shells.target), dtype=bool)
     keep[shell[order[place >= (max_neighbors - counts + in_shell)[target]]]] = False
-    return shells[keep]
+    return shells[np.flatnonzero(keep)]
 
 
 def quotients(

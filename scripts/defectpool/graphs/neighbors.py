@@ -62,10 +62,13 @@ class Neighbors:
     distance: NDArray[np.float64]
     shift: NDArray[np.float64]
 
-    def __getitem__(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> "Neighbors":
+    def __getitem__(self, chosen: NDArray[np.int64]) -> "Neighbors":
         """Take some of the pairs."""
         return Neighbors(
-            self.target[chosen], self.source[chosen], self.distance[chosen], self.shift[chosen]
+            self.target.take(chosen),
+            self.source.take(chosen),
+            self.distance.take(chosen),
+            self.shift.take(chosen, axis=0),
         )
 
 
