@@ -11,5 +11,6 @@ with logging_to(snakemake.log[0]):
         MaterialsSettings(**snakemake.params.materials),
         shards=len(snakemake.output.hosts),
         directory=Path(snakemake.output.selected).parent,
+        vacuum=snakemake.params.radius,
     )
     print(summary)
