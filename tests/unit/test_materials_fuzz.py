@@ -36,6 +36,7 @@ ODD = [
     *("#", "T", "F", "Xx", "D", "Og", "U", "H", "X", "None", "true", "null", "{", "}", "[", "]"),
     *("_loop", "loop_", "data_", "\x00", "é", "ﬁ"),
 ]
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of fsyncs take minutes
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -124,7 +125,7 @@ def check_outcome(folder: Path, put_in: int) -> None:
 
 def run_stage(source: str, path: Path, put_in: int) -> None:
     settings_ = MaterialsSettings(source=source, path=str(path))
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as out:
         try:
             summary = select_hosts(settings_, 1, Path(out))
         except DefectpoolError as error:
