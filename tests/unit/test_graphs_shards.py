@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -23,7 +24,7 @@ def twins(host: str, atoms, size: int, number: int = 0) -> list[DefectStructure]
     """A vacancy, or with `number` a substitution, and its perfect twin."""
     perfect = atoms.repeat((size, size, 1))
     defective = perfect.copy()
-    site = len(atoms)
+    site = len(atoms) % len(perfect)
     if number:
         defective.numbers[site] = number
     else:
@@ -173,6 +174,15 @@ def test_elements_without_features_are_skipped_with_their_twins(tmp_path, struct
     assert_equal(read_shards([tmp_path / "000.h5"]), graph_set(structures, GraphSettings(), 3))
 
 
+def test_a_vacancy_in_a_cell_of_one_atom_is_skipped(structures):
+    lone = twins("1He-1", layers()["far"].repeat((2, 1, 1)), 1)
+    nothing = replace(lone[0], atoms=lone[0].atoms[:0])
+    settings = GraphSettings()
+    with_it = graph_set([nothing, lone[1], *structures], settings, 3)
+    assert_equal(with_it, graph_set(structures, settings, 3))
+    assert len(graph_set([nothing, lone[1]], settings, 3)) == 0
+
+
 def test_a_writer_that_fails_leaves_nothing(tmp_path, structures):
     def broken():
         yield structures[0]
@@ -199,7 +209,7 @@ def test_a_bad_shard_is_named(tmp_path, structures):
             change(file)
         return pytest.raises(DefectpoolError, match=r"007\.h5.*delete it and run again")
 
-    def replace(file, place, change):
+    def rewrite(file, place, change):
         values = file[place][:]
         del file[place]
         file[place] = change(values)
@@ -216,12 +226,12 @@ def test_a_bad_shard_is_named(tmp_path, structures):
         set_attribute("edges", 3),
         set_attribute("radius", 7.0),
         lambda file: file.__delitem__("nodes"),
-        lambda file: replace(file, "edges/source", lambda v: v[:-1]),
-        lambda file: replace(file, "edges/source", lambda v: v + 1000),
-        lambda file: replace(file, "edges/source", lambda v: v.astype(float)),
-        lambda file: replace(file, "graphs/node_offset", lambda v: v[::-1]),
-        lambda file: replace(file, "graphs/label", lambda v: v[:, None]),
-        lambda file: replace(file, "graphs/host", lambda v: np.arange(len(v))),
+        lambda file: rewrite(file, "edges/source", lambda v: v[:-1]),
+        lambda file: rewrite(file, "edges/source", lambda v: v + 1000),
+        lambda file: rewrite(file, "edges/source", lambda v: v.astype(float)),
+        lambda file: rewrite(file, "graphs/node_offset", lambda v: v[::-1]),
+        lambda file: rewrite(file, "graphs/label", lambda v: v[:, None]),
+        lambda file: rewrite(file, "graphs/host", lambda v: np.arange(len(v))),
     ):
         with spoiled(change):
             read_shards([path])

@@ -262,14 +262,16 @@ def _settings(settings: GraphSettings, rounds: int) -> dict[str, Any]:
 def _batches(
     structures: Iterable["DefectStructure"], skipped: list[tuple[str, str]]
 ) -> Iterator[list["DefectStructure"]]:
-    """Deal structures into batches; leave out pairs with elements that have no features."""
+    """Deal structures into batches; leave out pairs of which one cannot become a graph."""
     batch: list[DefectStructure] = []
     sites = 0
     for _, group in groupby(structures, key=attrgetter("pair")):
         twins = list(group)
         unknown = sorted({z for twin in twins for z in unknown_elements(twin.atoms.numbers)})
-        if unknown:
-            reason = f"no features for atomic numbers {unknown}"
+        reason = f"no features for atomic numbers {unknown}" if unknown else ""
+        if not all(len(twin.atoms) for twin in twins):
+            reason = "no atoms are left"
+        if reason:
             skipped.extend((twin.structure, reason) for twin in twins)
             continue
         batch.extend(twins)
