@@ -1,5 +1,6 @@
 """The `optimade` package's own server on a loopback port, filled with real hosts, with faults."""
 
+import json
 import socket
 import threading
 import time
@@ -22,13 +23,15 @@ class Faults:
     """Count the requests for structures and spoil some of them.
 
     `spoil` maps the number of a request (from 1) to a status, or to "cut" for an answer that ends
-    in its middle.
+    in its middle. `like_c2db` makes answers those of C2DB's own server: no links, numbers for ids,
+    and as the number of structures found that of the page.
     """
 
     def __init__(self, app: Any) -> None:
         self.app = app
         self.spoil: dict[int, int | str] = {}
         self.always: int | str | None = None
+        self.like_c2db = False
         self.queries: list[str] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +46,36 @@ class Faults:
             head = [(b"content-type", b"text/plain"), (b"retry-after", b"0")]
             await send({"type": "http.response.start", "status": fault, "headers": head})
             await send({"type": "http.response.body", "body": b"out of order"})
+        elif self.like_c2db:
+            await self.app(scope, receive, _like_c2db(send))
         else:
             await self.app(scope, receive, send)
+
+
+def _like_c2db(send: Send) -> Send:
+    head, whole = {}, b""
+
+    async def rewritten(message: dict) -> None:
+        nonlocal whole
+        if message["type"] == "http.response.start":
+            head.update(message)
+            return
+        whole += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        answer = json.loads(whole)
+        del answer["links"]
+        answer["meta"] |= {"data_returned": len(answer["data"]), "more_data_available": False}
+        for entry in answer["data"]:
+            entry["id"] = int.from_bytes(entry["id"].encode()[:4], "big")
+            entry["attributes"]["last_modified"] = "%Y-%m-%dT%H:%M:%SZ"
+        body = json.dumps(answer).encode()
+        length = (b"content-length", str(len(body)).encode())
+        head["headers"] = [h for h in head["headers"] if h[0] != b"content-length"] + [length]
+        await send(head)
+        await send({"type": "http.response.body", "body": body})
+
+    return rewritten
 
 
 def _cutting(send: Send) -> Send:

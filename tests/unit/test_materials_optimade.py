@@ -39,7 +39,7 @@ def small_pages(server, monkeypatch):
     monkeypatch.setattr(optimade, "PAGE", 20)
     monkeypatch.setattr(optimade, "FIRST_WAIT", 0.01)
     faults = server[1]
-    faults.spoil, faults.always = {}, None
+    faults.spoil, faults.always, faults.like_c2db = {}, None, False
     faults.queries.clear()
 
 
@@ -83,6 +83,25 @@ def test_faults_on_the_way_change_nothing(server, tmp_path) -> None:
     found = hosts_of(tmp_path / "net", source="optimade", url=url, cache=cache)
     assert found == from_database(tmp_path)
     assert len(faults.queries) == -(-len(HOSTS) // 20) + 7
+
+
+@pytest.mark.parametrize("size", [20, 59])  # 177 hosts: the last page is short, or full
+def test_a_server_like_c2db_is_read_to_its_end(server, tmp_path, monkeypatch, size) -> None:
+    url, faults = server
+    faults.like_c2db = True
+    monkeypatch.setattr(optimade, "PAGE", size)
+    monkeypatch.setattr(optimade, "ATTEMPTS", 1)
+    faults.spoil = {3: 503}
+    with pytest.raises(DefectpoolError, match="no answer"):
+        optimade.fetch(url, "", tmp_path / "cache")
+    cache = str(tmp_path / "cache")
+    found = hosts_of(tmp_path / "net", source="optimade", url=url, cache=cache)
+    expected = from_database(tmp_path)
+    assert sorted(found.values()) == sorted(expected.values())
+    assert len(faults.queries) == -(-len(HOSTS) // size) + 2  # the failed one and the empty page
+    assert not any(name.isdigit() for name in found)  # row numbers are no ids
+    again = hosts_of(tmp_path / "again", source="optimade", url=url, cache=cache)
+    assert again == found
 
 
 def test_a_download_that_dies_on_page_3_goes_on_there(server, tmp_path, monkeypatch) -> None:
@@ -178,6 +197,21 @@ def only(tmp_path: Path, sent: object):
     path.write_text('{"url": "https://example.org/optimade"}\n' + json.dumps({"data": [sent]}))
     (candidate,) = optimade.candidates(path)
     return candidate
+
+
+def test_pages_that_go_round_in_circles_end(tmp_path, monkeypatch) -> None:
+    page = {"linked": True, "next": "http://b", "total": None, "count": 0}
+    page |= {"first": "", "data": []}
+    monkeypatch.setattr(optimade, "_page", lambda link: page | {"url": link})
+    with pytest.raises(DefectpoolError, match="round in circles"):
+        optimade.fetch("http://a", "", tmp_path)
+
+
+def test_a_server_that_knows_neither_links_nor_offsets_has_one_page(tmp_path, monkeypatch) -> None:
+    page = {"linked": False, "next": None, "total": None, "count": 2, "first": "1", "data": []}
+    monkeypatch.setattr(optimade, "_page", lambda link: page | {"url": link})
+    download = optimade.fetch("http://a", "", tmp_path)
+    assert len(download.path.read_text().splitlines()) == 2
 
 
 def test_an_entry_is_read_as_the_specification_means_it(tmp_path) -> None:

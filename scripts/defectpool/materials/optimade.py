@@ -3,7 +3,9 @@
 The answer to a query is kept page by page in one file, so that an interrupted download goes on
 where it stopped and a finished one needs no network any more. The filter is checked by the parser
 of the `optimade` package before anything is sent, and species are read by its models. Its client is
-not used: it holds all pages in memory, gives up at an error 5xx and cannot resume.
+not used: it holds all pages in memory, gives up at an error 5xx and cannot resume. Nor are its
+models of whole entries: C2DB's server sends row numbers for ids and no link to the next page, so
+what is not needed is not checked, and pages are asked for by offset where there are no links.
 """
 
 import json
@@ -70,16 +72,20 @@ def fetch(url: str, query: str, cache: Path) -> Download:
     cache.mkdir(parents=True, exist_ok=True)
     head, pages = _resume(partial, base, query)
     seen = {page["url"] for page in pages}
+    firsts = {page["first"] for page in pages}
     count = sum(page["count"] for page in pages)
     total = pages[-1]["total"] if pages else None
     parameters = {"page_limit": PAGE} | ({"filter": query} if query else {})
-    link = pages[-1]["next"] if pages else f"{base}/v1/structures?{urlencode(parameters)}"
+    start = f"{base}/v1/structures?{urlencode(parameters)}"
+    link = _following(pages[-1], start, count) if pages else start
     with partial.open("a", encoding="utf-8") as file:
         while link:
             if link in seen:
                 raise DefectpoolError(f"{url}: the server's pages go round in circles at {link}")
             page = _page(link)
-            if seen and page["total"] != total:
+            if not page["linked"] and page["first"] in firsts:
+                break  # it knows no offset either: there is one page
+            if None not in (total, page["total"]) and page["total"] != total:
                 partial.unlink()
                 raise DefectpoolError(
                     f"{url}: the server's data changed during the download ({total} structures "
@@ -89,8 +95,10 @@ def fetch(url: str, query: str, cache: Path) -> Download:
             file.flush()
             os.fsync(file.fileno())
             seen.add(link)
-            count, total, link = count + page["count"], page["total"], page["next"]
+            firsts.add(page["first"])
+            count, total = count + page["count"], page["total"]
             print(f"{base}: {count} of {'?' if total is None else total} structures")
+            link = _following(page, start, count)
     partial.replace(path)
     return Download(path, head["date"])
 
@@ -134,7 +142,8 @@ def _resume(partial: Path, base: str, query: str) -> tuple[dict[str, str], list[
                     break
                 content = json.loads(line)
                 if head:
-                    pages.append({key: content[key] for key in ("url", "next", "total", "count")})
+                    del content["data"]
+                    pages.append(content)
                 else:
                     head = content
                 whole += len(line)
@@ -164,7 +173,13 @@ def _page(link: str) -> dict[str, Any]:
             asked = answer.headers.get("Retry-After", "")
             if asked.isdigit():
                 wait = min(max(wait, float(asked)), LONGEST_WAIT)
-        except (requests.RequestException, ValueError, TypeError, KeyError) as error:
+        except (
+            requests.RequestException,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as error:
             problem = f"{type(error).__name__}: {error}"
         if attempt < ATTEMPTS - 1:
             print(f"{link}: {problem}; trying again in {wait:g} s")
@@ -176,14 +191,31 @@ def _page(link: str) -> dict[str, Any]:
 
 
 def _contents(link: str, answer: dict[str, Any]) -> dict[str, Any]:
-    data = answer["data"]
+    """Return what is kept of a page; `linked` tells whether the server says how to go on."""
+    data, links = answer["data"], answer.get("links") or {}
     if not isinstance(data, list):
         raise TypeError("`data` is no list of structures")
-    following = (answer.get("links") or {}).get("next")
+    following = links.get("next")
     if isinstance(following, dict):
         following = following.get("href")
-    total = (answer.get("meta") or {}).get("data_returned")
-    return {"url": link, "next": following, "total": total, "count": len(data), "data": data}
+    linked = "next" in links
+    total = (answer.get("meta") or {}).get("data_returned") if linked else None
+    return {
+        "url": link,
+        "linked": linked,
+        "next": following,
+        "total": total,
+        "count": len(data),
+        "first": str(data[0].get("id")) if data else "",
+        "data": data,
+    }
+
+
+def _following(page: dict[str, Any], start: str, count: int) -> str | None:
+    """Address of the next page; where the server has no links, pages end with an empty one."""
+    if page["linked"]:
+        return page["next"]
+    return f"{start}&page_offset={count}" if page["count"] else None
 
 
 def _complaint(text: str) -> str:
@@ -200,7 +232,8 @@ def _candidate(entry: Any, server: str) -> Candidate | Rejected:
     try:
         attributes = entry["attributes"]
         properties = _properties(attributes)
-        uid = str(properties.pop("uid", "") or name)
+        own = "" if name.isdigit() else name  # the number of a row is no identity
+        uid = str(properties.pop("uid", "") or own)
         return Candidate(uid or None, _atoms(attributes), source, properties)
     except BadStructure as error:
         return Rejected(name or source, error.reason, str(error))
