@@ -1,6 +1,10 @@
 """Hosts become defective supercells and their perfect twins."""
 
 
+localrules:
+    examples,
+
+
 rule build_structures:
     input:
         "results/materials/hosts/{shard}.xyz",
@@ -16,3 +20,21 @@ rule build_structures:
         code=code("build_structures.py"),
     script:
         "../scripts/build_structures.py"
+
+
+rule examples:
+    input:
+        expand("results/materials/hosts/{shard}.xyz", shard=SHARDS),
+    output:
+        directory("results/examples"),
+    log:
+        "results/logs/examples.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        examples=settings("examples"),
+        defects=SETTINGS.defects,
+        structures=settings("structures"),
+        code=code("examples.py"),
+    script:
+        "../scripts/examples.py"

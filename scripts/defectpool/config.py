@@ -286,6 +286,13 @@ class ResultsSettings(Section):
     )
 
 
+class ExamplesSettings(Section):
+    """What `snakemake results/examples` writes and draws."""
+
+    host: str = Field("1MoS2-1", description="Id of the host that is shown.")
+    supercell: Supercell = Field("5x5", description="Supercell in which its defects are shown.")
+
+
 class Config(Section):
     """A campaign: materials x defects x supercells x poolings x convolutions."""
 
@@ -298,6 +305,7 @@ class Config(Section):
         description="Supercells: nxn, mxn, or a 2 by 2 matrix of whole numbers.",
     )
     structures: StructuresSettings = StructuresSettings()
+    examples: ExamplesSettings = ExamplesSettings()
     graph: GraphSettings = GraphSettings()
     poolings: Annotated[list[Pooling], Field(min_length=1), AfterValidator(_unique)] = Field(
         ["mean", "max"], description="Poolings that are compared."

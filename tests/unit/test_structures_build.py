@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import ase.io
 import numpy as np
@@ -166,7 +167,7 @@ def test_a_larger_choice_keeps_what_a_smaller_one_drew():
         for k in range(1, 8)
     ]
     assert all(len(names) == k for k, names in enumerate(drawn, start=1))
-    assert all(small < large for small, large in zip(drawn, drawn[1:], strict=False))
+    assert all(small < large for small, large in pairwise(drawn))
     # the names take turns
     assert {name.split(":")[1].split(".")[0] for name in drawn[3]} == {
         "H_i", "Li_i", "Ag_i", "Br_i",
@@ -294,7 +295,7 @@ def test_a_damaged_file_is_named(tmp_path):
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"no gzip", whole[:100] + bytes(50) + whole[150:]):
         path.write_bytes(damaged)
-        with pytest.raises(DefectpoolError, match="000.xyz.gz"):
+        with pytest.raises(DefectpoolError, match=r"000\.xyz\.gz"):
             list(read_structures(path))
 
 

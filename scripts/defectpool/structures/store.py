@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from math import nan
@@ -168,7 +169,7 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     free_radius=float(info.get("free_radius", nan)),
                     **texts,
                 )
-    except (ValueError, KeyError, IndexError, EOFError, OSError) as error:
+    except (ValueError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise DefectpoolError(
