@@ -19,7 +19,7 @@ from defectpool.materials.host import Rejected, read_hosts
 from defectpool.materials.select import select_hosts
 
 pytest.importorskip("mongomock")
-from optimade_server import serving
+from optimade_server import answering, serving
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 HOSTS = [
@@ -100,8 +100,11 @@ def test_a_server_like_c2db_is_read_to_its_end(server, tmp_path, monkeypatch, si
     assert sorted(found.values()) == sorted(expected.values())
     assert len(faults.queries) == -(-len(HOSTS) // size) + 2  # the failed one and the empty page
     assert not any(name.isdigit() for name in found)  # row numbers are no ids
-    again = hosts_of(tmp_path / "again", source="optimade", url=url, cache=cache)
+    other = str(tmp_path / "other")
+    again = hosts_of(tmp_path / "again", source="optimade", url=url, cache=other)
     assert again == found
+    records = [json.loads((tmp_path / n / "source.json").read_text()) for n in ("net", "again")]
+    assert records[0]["sha256"] == records[1]["sha256"]
 
 
 def test_a_download_that_dies_on_page_3_goes_on_there(server, tmp_path, monkeypatch) -> None:
@@ -199,19 +202,32 @@ def only(tmp_path: Path, sent: object):
     return candidate
 
 
-def test_pages_that_go_round_in_circles_end(tmp_path, monkeypatch) -> None:
-    page = {"linked": True, "next": "http://b", "total": None, "count": 0}
-    page |= {"first": "", "data": []}
-    monkeypatch.setattr(optimade, "_page", lambda link: page | {"url": link})
-    with pytest.raises(DefectpoolError, match="round in circles"):
-        optimade.fetch("http://a", "", tmp_path)
+def test_pages_that_go_round_in_circles_end(tmp_path) -> None:
+    paths = []
+
+    def reply(path: str) -> dict:
+        paths.append(path)
+        return {"data": [], "links": {"next": {"href": f"{url}/v1/structures?page={path[-1:]}"}}}
+
+    with answering(reply) as url, pytest.raises(DefectpoolError, match="round in circles"):
+        optimade.fetch(url, "", tmp_path)
+    assert len(paths) == 2
 
 
-def test_a_server_that_knows_neither_links_nor_offsets_has_one_page(tmp_path, monkeypatch) -> None:
-    page = {"linked": False, "next": None, "total": None, "count": 2, "first": "1", "data": []}
-    monkeypatch.setattr(optimade, "_page", lambda link: page | {"url": link})
-    download = optimade.fetch("http://a", "", tmp_path)
-    assert len(download.path.read_text().splitlines()) == 2
+def test_a_server_that_knows_neither_links_nor_offsets_has_one_page(tmp_path) -> None:
+    with answering(lambda path: {"data": [entry()]}) as url:
+        download = optimade.fetch(url, "", tmp_path)
+    assert len(list(optimade.candidates(download.path))) == 1
+
+
+def test_an_answer_that_is_no_optimade_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(optimade, "ATTEMPTS", 2)
+    for answer in ({"data": {}}, {}, [], "text", None):
+        with (
+            answering(lambda path, answer=answer: answer) as url,
+            pytest.raises(DefectpoolError, match="no answer in 2 attempts"),
+        ):
+            optimade.fetch(url, "", tmp_path)
 
 
 def test_an_entry_is_read_as_the_specification_means_it(tmp_path) -> None:

@@ -8,6 +8,7 @@ models of whole entries: C2DB's server sends row numbers for ids and no link to 
 what is not needed is not checked, and pages are asked for by offset where there are no links.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -110,6 +111,17 @@ def candidates(download: Path) -> Iterator[Candidate | Rejected]:
         for line in file:
             for entry in json.loads(line)["data"]:
                 yield _candidate(entry, server)
+
+
+def digest(download: Path) -> str:
+    """SHA-256 of all structures of a finished download, whatever the day and the pages."""
+    total = hashlib.sha256()
+    with download.open(encoding="utf-8") as file:
+        next(file)
+        for line in file:
+            for entry in json.loads(line)["data"]:
+                total.update(json.dumps(entry, sort_keys=True).encode())
+    return total.hexdigest()
 
 
 def _check_filter(query: str) -> None:

@@ -172,7 +172,7 @@ def _open(settings: MaterialsSettings) -> _Source:
 
             download = optimade.fetch(settings.url, settings.filter, Path(settings.cache))
             entries = optimade.candidates(download.path)
-            return _Source(settings.url, download.date, _sha256(download.path), entries)
+            return _Source(settings.url, download.date, optimade.digest(download.path), entries)
 
 
 def _sha256(path: Path) -> str:
