@@ -5,13 +5,13 @@ from pathlib import Path
 from defectpool.config import StructuresSettings
 from defectpool.errors import DefectpoolError
 from defectpool.job import logging_to
-from defectpool.materials.host import iterate_hosts
+from defectpool.materials.host import read_hosts
 from defectpool.structures.pictures import write_examples
 
 wanted = snakemake.params.examples["host"]
 
 with logging_to(snakemake.log[0]):
-    hosts = (host for shard in snakemake.input for host in iterate_hosts(Path(shard)))
+    hosts = (host for shard in snakemake.input for host in read_hosts(Path(shard)))
     host = next((host for host in hosts if host.id == wanted), None)
     if host is None:
         raise DefectpoolError(
