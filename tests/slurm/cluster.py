@@ -203,7 +203,8 @@ class Cluster:
 
     # ---- one daemon
 
-    def _pid(self, name: str) -> int | None:
+    def pid(self, name: str) -> int | None:
+        """Return the process id of a daemon, if it runs."""
         try:
             pid = int((self.folder / f"{name}.pid").read_text())
             os.kill(pid, 0)
@@ -212,17 +213,19 @@ class Cluster:
         return pid
 
     def _end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-        pid = self._pid(name)
+        pid = self.pid(name)
         if pid is not None:
             os.kill(pid, how)
+            # its pid file may be gone before it is
+            alive = Path(f"/proc/{pid}/cmdline")
             try:
-                until(f"the end of {name}", lambda: self._pid(name) is None, 20)
+                until(f"the end of {name}", lambda: not (alive.exists() and alive.read_bytes()), 20)
             except TimeoutError:
                 os.kill(pid, signal.SIGKILL)
         (self.folder / f"{name}.pid").unlink(missing_ok=True)
 
     def _start_munge(self) -> None:
-        if self._pid("munged"):
+        if self.pid("munged"):
             return
         f = self.folder
         self.call(
@@ -233,7 +236,7 @@ class Cluster:
         until("munged", lambda: self.works("munge", "-n", "-S", f"{f}/munge.socket"))
 
     def _start_sql(self) -> None:
-        if self._pid("sql"):
+        if self.pid("sql"):
             return
         data, sock = self.folder / "sql", self.folder / "sql.socket"
         common = ["--no-defaults", f"--datadir={data}", f"--user={self._user()}"]
@@ -265,7 +268,7 @@ class Cluster:
 
     def start_accounting(self) -> None:
         """Start slurmdbd."""
-        if self._pid("slurmdbd"):
+        if self.pid("slurmdbd"):
             return
         self.call("slurmdbd")
         until("slurmdbd", lambda: self.works("sacctmgr", "-n", "list", "cluster"))
@@ -283,7 +286,7 @@ class Cluster:
 
     def start_controller(self) -> None:
         """Start slurmctld."""
-        if not self._pid("slurmctld"):
+        if not self.pid("slurmctld"):
             self.call("slurmctld")
             until("slurmctld", lambda: "UP" in self.call("scontrol", "ping", check=False))
 
@@ -294,12 +297,12 @@ class Cluster:
     def start_node(self, node: str) -> None:
         """Start the daemon of a node."""
         (self.folder / f"spool-{node}").mkdir(exist_ok=True)
-        if not self._pid(f"slurmd-{node}"):
+        if not self.pid(f"slurmd-{node}"):
             self.call("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
         """Let a node crash: its daemon and all that runs on it are gone at once."""
-        pids = [pid for pid in (self._pid(f"slurmd-{node}"),) if pid]
+        pids = [pid for pid in (self.pid(f"slurmd-{node}"),) if pid]
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 # of this cluster and this node; the daemon of the job step has neither variable
@@ -337,6 +340,23 @@ class Cluster:
         )  # fmt: skip
         rows = [line.split("\x1f") for line in out.splitlines()]
         return [dict(zip(fields.split(","), row, strict=True)) for row in rows]
+
+    def states(self, job: str) -> list[str]:
+        """Return the state of a job as the controller has it."""
+        return self.call("squeue", "-h", "-t", "all", "-j", job, "-o", "%T", check=False).split()
+
+    def processes(self, program: str) -> list[int]:
+        """Return the ids of this cluster's processes of a program of SLURM."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                same = (process / "exe").resolve().name == program
+                ours = f"SLURM_CONF={self.conf}".encode() in (process / "environ").read_bytes()
+            except OSError:
+                continue
+            if same and ours:
+                found.append(int(process.name))
+        return found
 
     def running(self, rule: str) -> list[str]:
         """Return the ids of running jobs of a rule of a workflow."""

@@ -1,0 +1,154 @@
+"""What is done again, and what is not, when something has changed beside finished results."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from .conftest import PARTS, TINY, Clone
+
+EVERYTHING = {"select_materials", "build_structures", "build_graphs", "train", "make_table"}
+
+
+@pytest.fixture
+def copy(finished, clone) -> Clone:
+    """Return a fresh clone, every file of its code new, with the finished results in it."""
+    shutil.rmtree(clone.folder)
+    clone.folder.mkdir()
+    for part in PARTS:
+        source, target = finished.folder / part, clone.folder / part
+        if source.is_dir():
+            shutil.copytree(source, target, copy_function=shutil.copy)
+        else:
+            shutil.copy(source, target)
+    for part in ("results", ".snakemake", "my.yaml"):
+        subprocess.run(["cp", "-a", finished.folder / part, clone.folder], check=True)
+    return clone
+
+
+def jobs(clone: Clone, **changes: object) -> dict[str, int]:
+    """Return how many jobs of each rule would run for the table and the plots."""
+    if changes:
+        with (clone.folder / "my.yaml").open("w") as file:
+            YAML(typ="safe", pure=True).dump(TINY | changes, file)
+    done = clone.run("-n", "--configfile", "my.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout + done.stderr
+    if "Nothing to be done" in text:
+        return {}
+    found = {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, flags=re.M)}
+    return {rule: n for rule, n in found.items() if rule not in ("total", "all")}
+
+
+def change(clone: Clone, module: str, line: str = "CHANGED = 1\n") -> None:
+    """Add a line to a module of the library."""
+    path = clone.folder / "scripts" / "defectpool" / f"{module}.py"
+    path.write_text(path.read_text() + "\n\n" + line)
+
+
+def test_a_fresh_clone_does_nothing(copy):
+    assert jobs(copy) == {}
+
+
+def test_results_without_their_provenance_are_good_too(copy):
+    shutil.rmtree(copy.folder / ".snakemake")
+    assert jobs(copy) == {}
+
+
+def test_touching_every_file_of_the_code_does_nothing(copy):
+    for folder in ("rules", "scripts", "config", "profiles", "envs"):
+        for path in (copy.folder / folder).rglob("*"):
+            os.utime(path)
+    assert jobs(copy) == {}
+
+
+def test_comments_and_docstrings_are_no_science(copy):
+    change(copy, "training/pooling", "# a comment\n")
+    path = copy.folder / "scripts/defectpool/structures/build.py"
+    path.write_text(re.sub(r'"""(.)', r'"""Reworded: \1', path.read_text(), count=1))
+    assert jobs(copy) == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "reruns"),
+    [
+        ("materials/slab", EVERYTHING),
+        ("structures/supercell", EVERYTHING - {"select_materials"}),
+        ("graphs/neighbors", {"build_graphs", "train", "make_table"}),
+        ("training/pooling", {"train", "make_table"}),
+        ("results/table", {"make_table"}),
+        ("results/plots", set()),
+        ("lease", None),
+        ("campaign/plan", None),
+        ("audit", None),
+    ],
+)
+def test_a_changed_line_reruns_what_depends_on_it(copy, module, reruns):
+    change(copy, module)
+    found = set(jobs(copy))
+    if reruns is None:
+        assert found == set()
+    else:
+        assert found & EVERYTHING == reruns
+        assert "draw_plots" in found
+
+
+def test_a_new_supercell_adds_only_its_own(copy):
+    found = jobs(copy, supercells=["2x2", "3x3"])
+    assert {rule: found.get(rule, 0) for rule in EVERYTHING} == {
+        "select_materials": 0,
+        "build_structures": 2,
+        "build_graphs": 2,
+        "train": 4,
+        "make_table": 1,
+    }
+
+
+def test_a_new_defect_adds_only_its_own(copy):
+    found = jobs(copy, defects=["vacancy", "interstitial", "antisite"])
+    assert {rule: found.get(rule, 0) for rule in EVERYTHING} == {
+        "select_materials": 0,
+        "build_structures": 1,
+        "build_graphs": 1,
+        "train": 2,
+        "make_table": 1,
+    }
+
+
+def test_a_new_pooling_adds_only_its_own(copy):
+    found = jobs(copy, poolings=["mean", "max", "contrast"])
+    assert {rule: found.get(rule, 0) for rule in EVERYTHING} == {
+        "select_materials": 0,
+        "build_structures": 0,
+        "build_graphs": 0,
+        "train": 2,
+        "make_table": 1,
+    }
+
+
+def test_the_device_is_no_reason_to_train_again(copy):
+    assert jobs(copy, training=TINY["training"] | {"device": "cpu"}) == {}
+
+
+def test_more_epochs_are(copy):
+    assert jobs(copy, training=TINY["training"] | {"epochs": 3}).get("train") == 4
+
+
+def test_a_lost_shard_is_made_again_and_nothing_is_trained_again(copy):
+    """Trainings after it are made again from their finished states, byte for byte."""
+    results = copy.folder / "results"
+    before = {p: p.read_bytes() for p in sorted((results / "training").rglob("predictions.csv"))}
+    shard = Path(results / "graphs/vacancy/2x2/000.h5")
+    content = shard.read_bytes()
+    shard.unlink()
+    done = copy.run("--configfile", "my.yaml", "--forcerun", "build_graphs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shard.read_bytes() == content
+    assert {path: path.read_bytes() for path in before} == before
+    for pooling in ("mean", "max"):
+        log = (results / f"logs/train/vacancy/2x2/{pooling}/gated.log").read_text()
+        assert "goes on after 2 of 2 folds" in log
