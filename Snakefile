@@ -8,6 +8,9 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
+report: "rules/report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/materials.smk"
 include: "rules/structures.smk"
@@ -16,6 +19,7 @@ include: "rules/training.smk"
 include: "rules/results.smk"
 include: "rules/campaign.smk"
 include: "rules/beyond.smk"
+include: "rules/evidence.smk"
 
 
 rule all:

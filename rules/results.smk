@@ -11,10 +11,25 @@ rule make_table:
         predictions=every_entry("predictions.csv"),
         audits=every_entry("audit.json"),
     output:
-        csv="results/table.csv",
+        csv=report(
+            "results/table.csv",
+            caption="report/table.rst",
+            category="Figures as files",
+            labels={"file": "table.csv"},
+        ),
         markdown="results/table.md",
-        statistics="results/statistics.csv",
-        comparisons="results/comparisons.csv",
+        statistics=report(
+            "results/statistics.csv",
+            caption="report/statistics.rst",
+            category="Figures as files",
+            labels={"file": "statistics.csv"},
+        ),
+        comparisons=report(
+            "results/comparisons.csv",
+            caption="report/comparisons.rst",
+            category="Figures as files",
+            labels={"file": "comparisons.csv"},
+        ),
     log:
         "results/logs/make_table.log",
     conda:
@@ -32,8 +47,24 @@ rule draw_plots:
         table="results/table.csv",
         histories=every_entry("history.csv"),
     output:
-        accuracy=multiext("results/plots/accuracy", ".svg", ".png"),
-        learning=multiext("results/plots/learning_curves", ".svg", ".png"),
+        accuracy=[
+            report(
+                "results/plots/accuracy.svg",
+                caption="report/accuracy.rst",
+                category="Plots",
+                labels={"plot": "accuracy by supercell"},
+            ),
+            "results/plots/accuracy.png",
+        ],
+        learning=[
+            report(
+                "results/plots/learning_curves.svg",
+                caption="report/learning_curves.rst",
+                category="Plots",
+                labels={"plot": "learning curves"},
+            ),
+            "results/plots/learning_curves.png",
+        ],
     log:
         "results/logs/draw_plots.log",
     conda:

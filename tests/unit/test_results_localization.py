@@ -16,6 +16,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.graphs.shards import graph_set
 from defectpool.materials import embedded
 from defectpool.results import localization
+from defectpool.results.localization import all_surroundings as around
 from defectpool.structures.build import build_structures
 from defectpool.training.dataset import Dataset
 from defectpool.training.fit import cross_validate
@@ -165,7 +166,7 @@ def trained(tmp_path_factory):
 
 def test_every_defective_test_structure_has_one_row_a_method(trained):
     model, graphs, structures, predictions = trained
-    found = localization.locate(model, graphs, structures, predictions)
+    found = localization.locate(model, graphs, around(structures), predictions)
     defective = predictions[predictions["label"] == 1]
     assert list(found["method"].unique()) == ["wins", "gradient"]
     for _, part in found.groupby("method"):
@@ -192,7 +193,7 @@ def test_picks_come_from_the_network_that_did_not_train_on_the_host(trained, mon
     for fold in range(3):
         asked.clear()
         part = predictions[predictions["fold"] == fold]
-        localization.locate(model, graphs, structures, part)
+        localization.locate(model, graphs, around(structures), part)
         trained_networks = localization.load_models(model)
         (expected,) = (n for _, f, n in trained_networks if f == fold)
         for network in asked:
@@ -202,8 +203,8 @@ def test_picks_come_from_the_network_that_did_not_train_on_the_host(trained, mon
 
 def test_summary_is_the_mean_with_an_interval(trained):
     model, graphs, structures, predictions = trained
-    found = localization.locate(model, graphs, structures, predictions)
-    for row in localization.summary(found, {"pooling": "max"}, 300):
+    found = localization.locate(model, graphs, around(structures), predictions)
+    for row in localization.summary(found.assign(pooling="max"), ["pooling"], 300):
         part = found[found["method"] == row["method"]]
         assert row["hit_rate"] == pytest.approx(part["hit"].mean())
         assert row["hit_rate_low"] <= row["hit_rate"] <= row["hit_rate_high"]
@@ -213,4 +214,4 @@ def test_summary_is_the_mean_with_an_interval(trained):
 def test_other_structures_are_refused(trained):
     model, graphs, structures, predictions = trained
     with pytest.raises(DefectpoolError, match="other structures"):
-        localization.locate(model, graphs, structures[:4], predictions)
+        localization.locate(model, graphs, around(structures[:4]), predictions)

@@ -17,7 +17,7 @@ the pick, and what is reported is then their mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,10 +138,15 @@ def surroundings(structure: DefectStructure) -> Surroundings:
     return Surroundings(distance.min(axis=0), defect, defect | near.any(axis=0))
 
 
+def all_surroundings(structures: Iterable[DefectStructure]) -> dict[str, Surroundings]:
+    """Return the surroundings of the defect in each defective structure, by the structure's id."""
+    return {s.structure: surroundings(s) for s in structures if s.label == 1}
+
+
 def locate(
     model: Path,
     graphs: GraphSet,
-    structures: Iterable[DefectStructure],
+    around: Mapping[str, Surroundings],
     predictions: pd.DataFrame,
 ) -> pd.DataFrame:
     """Pick a site in each defective structure, by the network that did not train on its host.
@@ -150,8 +155,10 @@ def locate(
     ----------
     model
         `model.pt` of an entry.
-    graphs, structures
-        The structures of the entry as graphs and as they are.
+    graphs
+        The structures of the entry as graphs.
+    around
+        Where their sites are, seen from the defect (`all_surroundings`).
     predictions
         Predictions of the entry: which fold each structure was tested in.
 
@@ -172,7 +179,6 @@ def locate(
     networks = {(repeat, fold): network for repeat, fold, network in load_models(model)}
     wanted = predictions[predictions["label"] == 1]
     number = {str(name): i for i, name in enumerate(graphs.structure)}
-    around = {s.structure: surroundings(s) for s in structures if s.label == 1}
     if not set(wanted["structure"]) <= number.keys() & around.keys():
         raise DefectpoolError(
             f"{model}: its predictions are of other structures than the graphs; train again"
@@ -218,14 +224,34 @@ def _judge(score: NDArray[np.floating[Any]], around: Surroundings) -> dict[str, 
     }
 
 
-def summary(located: pd.DataFrame, key: Mapping[str, str], resamples: int) -> list[dict[str, Any]]:
-    """Rows of `results/localization.csv` for an entry: one a method, with 95 % intervals.
+def read(path: Path) -> pd.DataFrame:
+    """Read the rows of `locate` as a CSV file holds them."""
+    texts = dict.fromkeys(("structure", "host", "formula", "name", "sites"), str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False)
 
-    `hit_rate_found` counts only the structures that the network calls defective.
+
+def summary(located: pd.DataFrame, key: Sequence[str], resamples: int) -> list[dict[str, Any]]:
+    """Rows of `results/localization.csv`: one an entry and method, with 95 % intervals.
+
+    Parameters
+    ----------
+    located
+        Rows of `locate` of any number of entries, with columns that say which.
+    key
+        Those columns.
+    resamples
+        Bootstrap resamples of the hosts.
+
+    Returns
+    -------
+    list of dict
+        Rates of hits (and of sites that are the defect or near it) with interval and with the rate
+        of a site drawn at random; `hit_rate_found` counts only the structures that the network
+        calls defective; mean and median distance to the defect in Å.
     """
     rows = []
-    for method, part in located.groupby("method", sort=False):
-        row: dict[str, Any] = dict(key) | {"method": method}
+    for names, part in located.groupby([*key, "method"], sort=False):
+        row: dict[str, Any] = dict(zip([*key, "method"], names, strict=True))
         for figure in ("hit", "near"):
             values = part[figure].to_numpy(dtype=float)
             drawn = statistics.bootstrap_means(part["host"], values, resamples, 0)

@@ -39,7 +39,8 @@ def choose(located: pd.DataFrame, each: int = 2) -> list[str]:
     Parameters
     ----------
     located
-        Rows of `localization.locate` of one entry.
+        Rows of `localization.locate`, with pooling and convolution; those of max pooling decide,
+        or else of the first entry.
     each
         How many to choose.
 
@@ -48,8 +49,8 @@ def choose(located: pd.DataFrame, each: int = 2) -> list[str]:
     list of str
         Ids of defective structures; a hit first, where there is one.
     """
-    own = located[located["method"] == located["method"].iloc[0]]
-    own = own.drop_duplicates("structure")
+    judged = located[located["method"] == "wins"] if "wins" in set(located["method"]) else located
+    own = judged.drop_duplicates("structure")
     hits, misses = (
         sorted(own.loc[rows, "structure"], key=lambda name: digest("show", name))
         for rows in (own["hit"] >= 0.5, own["hit"] < 0.5)
@@ -62,10 +63,24 @@ def choose(located: pd.DataFrame, each: int = 2) -> list[str]:
     return chosen
 
 
+def twins(
+    structures: Iterable[DefectStructure], chosen: Sequence[str]
+) -> dict[str, tuple[DefectStructure, DefectStructure]]:
+    """Return the perfect and the defective twin of each chosen structure, by its id."""
+    perfect: dict[str, DefectStructure] = {}
+    defective: dict[str, DefectStructure] = {}
+    pairs = set()
+    for structure in structures:
+        if structure.structure in chosen:
+            defective[structure.pair] = structure
+            pairs.add(structure.pair)
+        if structure.label == 0:
+            perfect[structure.pair] = structure
+    return {defective[pair].structure: (perfect[pair], defective[pair]) for pair in sorted(pairs)}
+
+
 def example(
-    perfect: DefectStructure,
-    defective: DefectStructure,
-    picks: Iterable[tuple[Mapping[str, str], Mapping[str, Any]]],
+    perfect: DefectStructure, defective: DefectStructure, picks: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Put together what the page shows of a pair of structures.
 
@@ -74,7 +89,7 @@ def example(
     perfect, defective
         The twins.
     picks
-        Key of an entry (pooling, convolution) and a row of its `localization.locate`.
+        Rows of `localization.locate` for the defective one, with pooling and convolution.
     """
     atoms = defective.atoms
     cell, z = atoms.cell.array, float(perfect.atoms.positions[:, 2].mean())
@@ -94,7 +109,7 @@ def example(
         ),
         "picks": [
             {
-                "network": _network(key),
+                "network": _network(row),
                 "score": row["method"],
                 "method": METHODS[row["method"]],
                 "probability": f"{row['probability']:.3f}",
@@ -104,7 +119,7 @@ def example(
                     _rounded(atoms.positions[int(site)]) for site in str(row["sites"]).split()
                 ],
             }
-            for key, row in picks
+            for row in picks
         ],
     }
 
@@ -128,8 +143,9 @@ def write(examples: Sequence[Mapping[str, Any]], path: Path) -> None:
         temporary.write_text(page(examples), encoding="utf-8")
 
 
-def _network(key: Mapping[str, str]) -> str:
-    return key["pooling"] if key["convolution"] == "gated" else " ".join(key.values())
+def _network(row: Mapping[str, Any]) -> str:
+    pooling, convolution = str(row["pooling"]), str(row["convolution"])
+    return pooling if convolution == "gated" else f"{pooling}, {convolution}"
 
 
 def _site(structure: DefectStructure, row: Mapping[str, Any]) -> str:

@@ -1,0 +1,237 @@
+"""The evidence behind the table: baselines, where the defect is seen, and the pages of the report.
+
+`snakemake evidence` makes it; `snakemake evidence --report results/report.zip` then packs all of
+it, with the table and its plots, into one file that opens in any browser without a network.
+"""
+
+import yaml
+
+
+localrules:
+    evidence,
+    gather_evidence,
+    show_structures,
+    write_summary,
+
+
+def trained_on(wildcards):
+    """Return the entries that were trained on a defect and supercell."""
+    return [
+        entry
+        for entry in ENTRIES
+        if entry[:2] == (wildcards.defect, wildcards.supercell)
+    ]
+
+
+def files_trained_on(name):
+    """Return a function that gives one file of each of these entries."""
+    return lambda wildcards: [
+        str(Path("results/training", *entry, name)) for entry in trained_on(wildcards)
+    ]
+
+
+# The pair of defect and supercell is one label, so that the pooling can be the toggle.
+def labels(entry):
+    """Return the labels of an entry in the report."""
+    defect, supercell, pooling, convolution = entry
+    found = {"structures": f"{defect} {supercell}", "pooling": pooling}
+    return found | (
+        {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
+    )
+
+
+# The largest supercell of the list is shown, since that is where it is hard.
+SHOWN = SETTINGS.supercells[-1]
+
+
+rule evidence:
+    input:
+        "results/table.csv",
+        "results/plots/accuracy.svg",
+        "results/baselines.csv",
+        "results/localization.csv",
+        "results/report/structures.html",
+        "results/report/summary.html",
+
+
+rule score_baselines:
+    input:
+        graphs=graphs_of_entry,
+        predictions=lambda wildcards: files_trained_on("predictions.csv")(wildcards)[0],
+    output:
+        "results/baselines/{defect}/{supercell}.csv",
+    log:
+        "results/logs/score_baselines/{defect}/{supercell}.log",
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 10 * input.size_mb) * attempt
+        ),
+    params:
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("score_baselines.py"),
+    script:
+        "../scripts/score_baselines.py"
+
+
+rule locate_defects:
+    input:
+        graphs=graphs_of_entry,
+        structures=expand(
+            "results/structures/{{defect}}/{{supercell}}/{shard}.xyz.gz", shard=SHARDS
+        ),
+        models=files_trained_on("model.pt"),
+        predictions=files_trained_on("predictions.csv"),
+    output:
+        "results/localization/{defect}/{supercell}.csv",
+    log:
+        "results/logs/locate_defects/{defect}/{supercell}.log",
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 20 * input.size_mb) * attempt
+        ),
+    params:
+        entries=trained_on,
+        code=code("locate_defects.py"),
+    script:
+        "../scripts/locate_defects.py"
+
+
+rule gather_evidence:
+    input:
+        table="results/table.csv",
+        predictions=every_entry("predictions.csv"),
+        histories=every_entry("history.csv"),
+        baselines=expand(
+            "results/baselines/{defect}/{supercell}.csv",
+            defect=SETTINGS.defects,
+            supercell=SETTINGS.supercells,
+        ),
+        located=expand(
+            "results/localization/{defect}/{supercell}.csv",
+            defect=SETTINGS.defects,
+            supercell=SETTINGS.supercells,
+        ),
+    output:
+        baselines=report(
+            "results/baselines.csv",
+            caption="report/baselines.rst",
+            category="Figures as files",
+            labels={"file": "baselines.csv"},
+        ),
+        localization=report(
+            "results/localization.csv",
+            caption="report/localization.rst",
+            category="Figures as files",
+            labels={"file": "localization.csv"},
+        ),
+        calibration=[
+            report(
+                "results/plots/calibration.svg",
+                caption="report/calibration.rst",
+                category="Plots",
+                labels={"plot": "calibration"},
+            ),
+            "results/plots/calibration.png",
+        ],
+        distances=[
+            report(
+                "results/plots/distance_to_defect.svg",
+                caption="report/distances.rst",
+                category="Where the defect is",
+                labels={"figure": "distance to the defect"},
+            ),
+            "results/plots/distance_to_defect.png",
+        ],
+        cost=[
+            report(
+                "results/plots/cost.svg",
+                caption="report/cost.rst",
+                category="Plots",
+                labels={"plot": "cost"},
+            ),
+            "results/plots/cost.png",
+        ],
+        entries=[
+            report(
+                str(Path("results/plots/entries", "_".join(entry) + ".svg")),
+                caption="report/entry.rst",
+                category="Each entry",
+                labels=labels(entry),
+            )
+            for entry in ENTRIES
+        ],
+    log:
+        "results/logs/gather_evidence.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        entries=ENTRIES,
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("gather_evidence.py"),
+    script:
+        "../scripts/gather_evidence.py"
+
+
+rule show_structures:
+    input:
+        structures=expand(
+            "results/structures/{defect}/{supercell}/{shard}.xyz.gz",
+            defect=SETTINGS.defects,
+            supercell=SHOWN,
+            shard=SHARDS,
+        ),
+        located=expand(
+            "results/localization/{defect}/{supercell}.csv",
+            defect=SETTINGS.defects,
+            supercell=SHOWN,
+        ),
+    output:
+        report(
+            "results/report/structures.html",
+            caption="report/structures.rst",
+            category="Where the defect is",
+            labels={"figure": "structures in 3D"},
+        ),
+    log:
+        "results/logs/show_structures.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        defects=SETTINGS.defects,
+        each=2,
+        code=code("show_structures.py"),
+    script:
+        "../scripts/show_structures.py"
+
+
+rule write_summary:
+    input:
+        table="results/table.csv",
+        comparisons="results/comparisons.csv",
+        statistics="results/statistics.csv",
+        baselines="results/baselines.csv",
+        localization="results/localization.csv",
+        rejected="results/materials/rejected.csv",
+        audits=every_entry("audit.json"),
+    output:
+        report(
+            "results/report/summary.html",
+            caption="report/summary.rst",
+            category="Table",
+            labels={"page": "all figures, hosts, settings, versions, cost"},
+        ),
+    log:
+        "results/logs/write_summary.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        settings=yaml.safe_dump(SETTINGS.model_dump(mode="json"), sort_keys=False),
+        code=code("write_summary.py"),
+    script:
+        "../scripts/write_summary.py"

@@ -1,0 +1,28 @@
+"""Find the site that each network of a defect and supercell picks in each defective structure."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from defectpool.graphs.shards import read_shards
+from defectpool.job import logging_to
+from defectpool.results import localization, table
+from defectpool.results.predictions import read_predictions
+from defectpool.structures.store import read_structures
+
+with logging_to(snakemake.log[0]):
+    graphs = read_shards([Path(path) for path in snakemake.input.graphs])
+    around = localization.all_surroundings(
+        structure
+        for path in snakemake.input.structures
+        for structure in read_structures(Path(path))
+    )
+    located = []
+    for entry, model, predictions in zip(
+        snakemake.params.entries, snakemake.input.models, snakemake.input.predictions, strict=True
+    ):
+        found = localization.locate(
+            Path(model), graphs, around, read_predictions(Path(predictions))
+        )
+        located.append(found.assign(**dict(zip(table.KEY, entry, strict=True))))
+    table.write_csv(pd.concat(located), Path(snakemake.output[0]))

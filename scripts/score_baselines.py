@@ -1,0 +1,22 @@
+"""Judge classifiers that see composition and number of atoms alone, on the networks' folds."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from defectpool.graphs.shards import read_shards
+from defectpool.job import logging_to
+from defectpool.results import baselines, table
+from defectpool.results.predictions import read_predictions
+
+with logging_to(snakemake.log[0]):
+    rows = baselines.every_row(
+        read_shards([Path(path) for path in snakemake.input.graphs]),
+        read_predictions(Path(snakemake.input.predictions)),
+        snakemake.wildcards.defect,
+        snakemake.wildcards.supercell,
+        snakemake.params.bootstrap,
+    )
+    frame = pd.DataFrame(rows)
+    table.write_csv(frame, Path(snakemake.output[0]))
+    print(frame.to_string(index=False))
