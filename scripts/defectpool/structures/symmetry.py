@@ -1,8 +1,8 @@
 """Layer symmetry of a slab: which sites are equivalent, and the symmetry that each one keeps.
 
 A slab has the symmetry of one of the 80 layer groups, not of a space group: there is no translation
-along c, so the vacuum must not take part (Fu, Togo et al., arXiv:2402.05459, in spglib;
-A. Togo and I. Tanaka, arXiv:1808.01590).
+along c, so the vacuum must not take part (spglib; Fu, Kuisma, Larsen, Shinohara, Togo and Thygesen,
+"Layer group classification of two-dimensional materials", arXiv:2401.16705).
 
 Relaxed structures are symmetric within a tolerance only. The operations returned here are made an
 exact group, and the layer idealised, so that nothing derived from them depends on the order of the
