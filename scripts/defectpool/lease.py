@@ -147,8 +147,8 @@ def _make(path: Path, holder: dict[str, Any]) -> bool:
 @contextmanager
 def lease(
     folder: Path,
-    beat: float = 15.0,
-    patience: float = 180.0,
+    beat: float = 10.0,
+    patience: float = 120.0,
     say: Callable[[str], None] = print,
 ) -> Iterator[Lease]:
     """Hold the lease on an entry; wait for it as long as somebody else does.

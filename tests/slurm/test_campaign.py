@@ -1,0 +1,79 @@
+"""Both commands as typed: what each job gets, and the same table."""
+
+import os
+import re
+
+import pytest
+from conftest import TINY, Campaign, clone
+
+POOLINGS = ["mean", "max"]
+
+
+@pytest.fixture(scope="module")
+def whole(cluster, tmp_path_factory):
+    """Return a campaign of which every job that is not local ran on the cluster."""
+    folder = tmp_path_factory.mktemp("whole") / "clone"
+    clone(folder, TINY | {"poolings": POOLINGS}, {"gpu_partition": "gpu", "account": "physics"})
+    campaign = Campaign(folder, cluster)
+    assert campaign.run("--set-threads", "build_graphs=3") == 0, campaign.log()
+    return campaign
+
+
+def test_the_same_table_as_at_home(whole, undisturbed):
+    def comparable(table):
+        # the interval of a difference needs both poolings alone, so all columns are compared
+        return [row for row in table if row["pooling"] in POOLINGS]
+
+    assert comparable(whole.table()) == comparable(undisturbed.table())
+    reference = undisturbed.predictions()
+    for name, content in whole.predictions().items():
+        assert content == reference[name]
+
+
+def test_each_job_gets_what_its_rule_asks_for(whole):
+    def allocation(rule):
+        job = whole.jobs(f"rule_{rule}")[-1]
+        trs = dict(part.split("=") for part in job["AllocTRES"].split(","))
+        return job["Partition"], trs["cpu"], trs.get("gres/gpu"), trs["mem"], job["TimelimitRaw"]
+
+    assert allocation("train") == ("gpu", "1", "1", "2001M", "240")
+    # nothing in profiles/default clips it
+    assert allocation("build_graphs")[:3] == ("cpu", "3", None)
+    assert allocation("select_materials")[:3] == ("cpu", "1", None)
+    assert len(whole.jobs()) == len(POOLINGS)
+    assert not whole.jobs("rule_make_table")
+    assert all("-A physics" in job["SubmitLine"] for job in whole.jobs())
+
+
+def test_home_takes_all_cores(undisturbed):
+    cores = len(os.sched_getaffinity(0))
+    assert re.search(rf"^Provided cores: {cores}$", undisturbed.log(), flags=re.M)
+
+
+def test_a_gpu_that_is_none_does_not_stop_auto(whole):
+    assert {row.name for row in (whole.results / "state/unusable_gpus").iterdir()} <= {"g1", "g2"}
+    assert "cannot be used" in whole.training_log("max")
+
+
+def test_what_is_said(whole):
+    log = whole.log()
+    assert "2 entries of the table: vacancy; 2x2; mean, max; gated." in log
+    table = {line.split()[0]: line.split() for line in log.splitlines() if " %" in line}
+    assert table["train"][1:3] == ["2", "0"]
+    assert table.keys() == {"select_materials", "build_structures", "build_graphs", "train"}
+
+
+def test_how_failures_are_said(whole):
+    """The last words of each job that failed, and the command to go on."""
+    shard = whole.results / "graphs/vacancy/2x2/000.h5"
+    content, times = shard.read_bytes(), shard.stat()
+    (whole.results / "training/vacancy/2x2/max/gated/model.pt").unlink()
+    shard.write_bytes(content[:1000])
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert whole.run("--retries=0", target="results/training/vacancy/2x2/max/gated/model.pt") != 0
+    log = whole.log()
+    assert re.search(
+        r"^train failed \(once, SLURM job \d+\): results/training/.*model\.pt$", log, re.M
+    )
+    assert re.search(r"^    error: .*000\.h5", log, flags=re.M)
+    assert re.search(r"^    snakemake --profile profiles/slurm .*model\.pt", log, flags=re.M)
