@@ -271,6 +271,10 @@ def test_state_generations(tmp_path):
     assert state.load(path, "a")[0] == {"number": 2}
     path.write_bytes(path.read_bytes()[:-3])
     assert state.load(path, "a")[0] == {"number": 1}
+    (tmp_path / ".0123abcd.x.state").write_bytes(b"what a killed writer leaves")
+    assert state.load(path, "b")[0] is None
+    assert len(state.load(path, "b")[1]) == 1, "the damaged one is set aside, the other is named"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.state.damaged", "x.state.previous"]
     state.remove(path)
     assert state.load(path, "a") == (None, [])
 
@@ -349,6 +353,14 @@ def test_parts_of_a_batch_have_the_same_loss_scale(graphs):
     for loss, weight in found[1:]:
         torch.testing.assert_close(loss, found[0][0].to(loss.dtype), rtol=1e-6, atol=0)
         torch.testing.assert_close(weight, found[0][1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_bar_on_a_terminal(graphs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    train(graphs, tmp_path, title="max gated", training=TRAINING.model_copy(update={"epochs": 1}))
+    captured = capsys.readouterr()
+    assert "max gated" in captured.err and "graph/s" in captured.err
+    assert "validation accuracy" in captured.err
 
 
 def test_lines_in_a_log(graphs, tmp_path, capsys):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from defectpool.training.dataset import Layer, Rows, SparseSum
+from defectpool.training.dataset import Layer, SparseSum
 
 
 class Gated(nn.Module):
@@ -74,18 +74,21 @@ def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) ->
 
 
 class _Gated(torch.autograd.Function):
-    """The whole gated convolution with its gradient written out.
+    r"""The whole gated convolution with its gradient written out.
 
     What is computed for each message is little and memory traffic decides, so messages are
-    touched as few times as torch allows:
+    touched as few times as torch allows. With T the matrix that adds up the three rows of the table
+    of projections (targets, sources, distances) to each message, z = T t, and p the share of edges
+    that each message stands for:
 
-    - sites and distances are projected before they are gathered, and one embedding bag adds the
-      three; the mean of the messages follows from the small table of projections, and is taken
-      off there, so messages come out centred;
+    - sites and distances are projected before they are gathered, and one embedding bag is T;
+    - the mean of z is that of the table, and is taken off there, so messages come out centred; the
+      variance is :math:`\sum_r t_r q_r` with :math:`q = T^T (p z)`, which the gradient needs too;
     - the sign of the second half is turned, s = sigmoid(-z_s), so that one sigmoid serves both:
       softplus(z_s) = -log(s), with the derivative 1 - s;
-    - the gradient of the gather is a sum over the transposed table, and the part of the batch
-      norm's gradient that is the same for all messages is added to the small table afterwards.
+    - the gradient g of the messages is only ever needed as :math:`T^T g`, since the sums over
+      messages in the gradient of batch normalization are
+      :math:`\sum_m g_m z_m = \sum_r t_r (T^T g)_r`, and the rest of it follows from q.
     """
 
     @staticmethod
@@ -96,21 +99,33 @@ class _Gated(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         """Return rows out; an empty list of statistics is filled with those of the batch."""
         n, width = x.shape
+        training = not statistics
         u = expanded.index_select(0, layer.distance)
         table = x.new_empty(2 * n + u.shape[0], 2 * width)
-        torch.mm(x, weight[:, :width].T, out=table[:n])
-        torch.mm(x, weight[:, width : 2 * width].T, out=table[n : 2 * n])
-        torch.addmm(bias, u, weight[:, 2 * width :].T, out=table[2 * n :])
-        training = not statistics
-        mean1 = layer.table_share @ table if training else statistics[0]
-        table[2 * n :] -= mean1
-        z = layer.lookup @ table
-        variance1 = layer.message_share @ z.square() if training else statistics[1]
+        blocks = table[:n], table[n : 2 * n], table[2 * n :]
+        torch.mm(x, weight[:, :width].T, out=blocks[0])
+        torch.mm(x, weight[:, width : 2 * width].T, out=blocks[1])
+        torch.addmm(bias, u, weight[:, 2 * width :].T, out=blocks[2])
+        if training:
+            shares = layer.table_share.split([n, n, u.shape[0]])
+            means = [share @ block for share, block in zip(shares, blocks, strict=True)]
+            for block, mean in zip(blocks, means, strict=True):
+                block -= mean
+            mean1 = means[0] + means[1] + means[2]
+            z = layer.lookup @ table
+            assert layer.lookup_transposed_share, "a batch for evaluation is used in training"
+            q = layer.lookup_transposed_share @ z
+            variance1 = (table * q).sum(0)
+        else:
+            mean1, variance1 = statistics[:2]
+            blocks[2].sub_(mean1)
+            z = layer.lookup @ table
+            q = table.new_empty(0)
         deviation1 = (variance1 + eps).rsqrt()
         sign = torch.ones_like(beta1)
         sign[width:] = -1
         scale = gamma1 * deviation1 * sign
-        s = torch.addcmul(beta1 * sign, z, scale).sigmoid_()
+        s = torch.addcmul(beta1 * sign, z, scale, out=z).sigmoid_()
         # beyond the smallest number the softplus would become infinite
         log = s[:, width:].clamp_min(torch.finfo(s.dtype).tiny).log_()
         y = (layer.total @ (log * s[:, :width])).neg_()
@@ -124,14 +139,16 @@ class _Gated(torch.autograd.Function):
             statistics += [mean1, variance1, mean2, variance2]
         ctx.layer, ctx.training, ctx.sign = layer, training, sign
         ctx.save_for_backward(
-            x, u, weight, z, s, log, scale, deviation1, y, deviation2, gamma2, out
+            x, u, weight, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out
         )
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of all inputs that have one."""
-        x, u, weight, z, s, log, scale, deviation1, y, deviation2, gamma2, out = ctx.saved_tensors
+        x, u, weight, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out = (
+            ctx.saved_tensors
+        )
         layer: Layer = ctx.layer
         assert layer.lookup_transposed and layer.total_transposed and layer.children
         n, width = x.shape
@@ -148,20 +165,18 @@ class _Gated(torch.autograd.Function):
             )
         # sums and gates: y = -sum(log(s_s) s_f)
         d_message = layer.total_transposed @ d_y.neg_()
-        d_z = torch.empty_like(z)
-        torch.mul(d_message, s[:, :width], out=d_z[:, width:])
-        torch.mul(d_z[:, width:], log, out=d_z[:, :width])
-        d_z.addcmul_(d_z, s, value=-1)
+        d_s = torch.empty_like(s)
+        torch.mul(d_message, s[:, :width], out=d_s[:, width:])
+        torch.mul(d_s[:, width:], log, out=d_s[:, :width])
+        d_s.addcmul_(d_s, s, value=-1)
         # first batch norm, and the gather
-        total = d_z.sum(0)
-        product = (d_z * z).sum(0)
-        d_table = (layer.lookup_transposed @ d_z) * scale
+        d_table = layer.lookup_transposed @ d_s
+        total = d_table[2 * n :].sum(0)  # each message has one distance
+        product = (d_table * table).sum(0)
         if ctx.training:
-            share = layer.message_share
-            index, offset = layer.lookup_transposed.index, layer.lookup_transposed.offset
-            weighted = Rows(index, offset, share.index_select(0, index))
-            d_table -= layer.table_share[:, None] * (scale * total)
-            d_table -= (weighted @ z) * (scale * deviation1.square() * product)
+            d_table.addcmul_(q, deviation1.square() * product, value=-1)
+            d_table.addcmul_(layer.table_share[:, None], total, value=-1)
+        d_table *= scale
         targets, sources, distances = d_table[:n], d_table[n : 2 * n], d_table[2 * n :]
         d_x = layer.children @ d
         d_x.addmm_(targets, weight[:, :width])

@@ -98,16 +98,17 @@ class Layer:
     lookup
         Message to the three rows of the table (projected targets, projected sources, projected
         distances; n + n + d rows) whose sum it is, [m, 2 n + d].
-    lookup_transposed
-        Its transpose, or None where no gradient is wanted.
+    lookup_transposed, lookup_transposed_share
+        Its transpose, without weights and with the shares of the messages, or None where no
+        gradient is wanted.
     total, total_transposed
         Messages summed at each row out, with multiplicities, [k, m].
     parent, children
         Row in of each row out, [k], and its transpose as sums, [n, k].
     distance
         Row of the table of distances for each of the d distances, [d].
-    message_share, table_share
-        Share of all edges that each message, [m], or each row of the table, [2 n + d], stands for.
+    table_share
+        Share of all edges whose messages each row of the table adds to, [2 n + d].
     row_share
         Share of all sites that each row out stands for, [k].
     edges, sites
@@ -116,16 +117,21 @@ class Layer:
 
     lookup: Rows
     lookup_transposed: Rows | None
+    lookup_transposed_share: Rows | None
     total: Rows
     total_transposed: Rows | None
     parent: Tensor
     children: Rows | None
     distance: Tensor
-    message_share: Tensor
     table_share: Tensor
     row_share: Tensor
     edges: int
     sites: int
+
+    @property
+    def messages(self) -> int:
+        """Number of messages that are computed."""
+        return len(self.lookup.offset) - 1
 
 
 @dataclass(frozen=True)
@@ -490,21 +496,18 @@ class Dataset:
         edges = np.bincount(
             message, weights=count * np.repeat(weight, np.diff(offset)), minlength=m
         )
-        share = edges / max(edges.sum(), 1.0)
+        share, threes = np.repeat(edges / max(edges.sum(), 1.0), 3), 3 * np.arange(m + 1)
+        weighted = self._transposed(table, threes, share, width) if gradients else None
         layer = Layer(
-            lookup=self._rows(table, 3 * np.arange(m + 1)),
-            lookup_transposed=self._transposed(table, 3 * np.arange(m + 1), None, width)
-            if gradients
-            else None,
+            lookup=self._rows(table, threes),
+            lookup_transposed=Rows(weighted.index, weighted.offset) if weighted else None,
+            lookup_transposed_share=weighted,
             total=self._rows(message, offset, count),
             total_transposed=self._transposed(message, offset, count, m) if gradients else None,
             parent=self._integers(parent),
             children=self._transposed(parent, np.arange(k + 1), None, n) if gradients else None,
             distance=self._integers(distances),
-            message_share=self._tensor(share),
-            table_share=self._tensor(
-                np.bincount(table, weights=np.repeat(share, 3), minlength=width)
-            ),
+            table_share=self._tensor(np.bincount(table, weights=share, minlength=width)),
             row_share=self._tensor(weight / weight.sum()),
             edges=int(edges.sum()),
             sites=int(weight.sum()),
@@ -584,16 +587,21 @@ def from_data(data: Data, convolutions: int, radius: float = 8.0, gaussians: int
         return Rows(integers(index), integers(begin))
 
     every, each = np.arange(sites), np.arange(edges)
+    transposed = rows(*transpose(table, threes, None, 2 * sites + edges))
     in_table = np.bincount(table, minlength=2 * sites + edges) / max(edges, 1)
     layer = Layer(
         lookup=rows(table, threes),
-        lookup_transposed=rows(*transpose(table, threes, None, 2 * sites + edges)),
+        lookup_transposed=transposed,
+        lookup_transposed_share=Rows(
+            transposed.index,
+            transposed.offset,
+            torch.full((3 * edges,), 1 / max(edges, 1), dtype=x.dtype, device=device),
+        ),
         total=rows(each, offset),
         total_transposed=rows(target, np.arange(edges + 1)),
         parent=integers(every),
         children=rows(every, np.arange(sites + 1)),
         distance=integers(each),
-        message_share=torch.full((edges,), 1 / max(edges, 1), dtype=x.dtype, device=device),
         table_share=torch.from_numpy(in_table).to(device, x.dtype),
         row_share=torch.full((sites,), 1 / max(sites, 1), dtype=x.dtype, device=device),
         edges=edges,

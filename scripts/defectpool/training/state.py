@@ -49,6 +49,8 @@ def save(path: Path, key: str, content: dict[str, Any]) -> None:
 def load(path: Path, key: str) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the newest whole state with this key, or None, and what was noticed on the way."""
     notes = []
+    for left in path.parent.glob(f".*.{path.name}*"):
+        left.unlink(missing_ok=True)  # what a writer that was killed had begun
     for candidate in (path, _previous(path)):
         if not candidate.exists():
             continue
