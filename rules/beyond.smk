@@ -1,7 +1,7 @@
-"""Beyond the table: other supercells, displaced atoms, other splits.
+"""Beyond the table: other supercells, displaced atoms, other splits, all defects at once.
 
-Nothing here is part of `rule all`: ask for `results/transfer.csv`, `results/rattle.csv` or
-`results/splits.csv`.
+Nothing here is part of `rule all`: ask for `results/transfer.csv`, `results/rattle.csv`,
+`results/splits.csv` or `results/which.csv`.
 """
 
 
@@ -9,6 +9,7 @@ localrules:
     compare_transfer,
     compare_rattle,
     compare_splits,
+    compare_which,
 
 
 wildcard_constraints:
@@ -21,6 +22,10 @@ SPLITS = {SETTINGS.training.split: "results/training"} | {
     for split in SETTINGS.results.splits
     if split != SETTINGS.training.split
 }
+# Entries of networks for all defects at once.
+ANY_ENTRIES = list(
+    product(SETTINGS.supercells, SETTINGS.poolings, SETTINGS.convolutions)
+)
 PLACE = "{split}/{defect}/{supercell}/{pooling}/{convolution}"
 
 
@@ -166,3 +171,55 @@ rule compare_splits:
         code=code("compare_splits.py"),
     script:
         "../scripts/compare_splits.py"
+
+
+rule which:
+    input:
+        graphs_of_entry,
+    output:
+        "results/which/{supercell}/{pooling}/{convolution}.csv",
+    log:
+        "results/logs/which/{supercell}/{pooling}/{convolution}.log",
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(
+            (2000 + 20 * input.size_mb) * attempt
+        ),
+        runtime=lambda wildcards, attempt: 480 * attempt,
+    params:
+        defects=SETTINGS.defects,
+        network=settings("network"),
+        training=settings("training", exclude={"device", "split"}),
+        code=code("which.py"),
+    script:
+        "../scripts/which.py"
+
+
+rule compare_which:
+    input:
+        which=[
+            f"results/which/{cell}/{pooling}/{convolution}.csv"
+            for cell, pooling, convolution in ANY_ENTRIES
+        ],
+        any_defect=[
+            f"results/training/any/{cell}/{pooling}/{convolution}/predictions.csv"
+            for cell, pooling, convolution in ANY_ENTRIES
+        ],
+    output:
+        which="results/which.csv",
+        confusion="results/confusion.csv",
+        any_defect="results/any.csv",
+        plot=multiext("results/plots/confusion", ".svg", ".png"),
+    log:
+        "results/logs/compare_which.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        entries=ANY_ENTRIES,
+        defects=SETTINGS.defects,
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("compare_which.py"),
+    script:
+        "../scripts/compare_which.py"

@@ -24,7 +24,7 @@ TESTED = list(dict.fromkeys([*SETTINGS.supercells, *SETTINGS.results.test_superc
 
 
 wildcard_constraints:
-    defect="|".join(SETTINGS.defects),
+    defect="|".join([*SETTINGS.defects, "any"]),
     supercell="|".join(TESTED),
     pooling="|".join(SETTINGS.poolings),
     convolution="|".join(SETTINGS.convolutions),
@@ -54,11 +54,14 @@ def every_entry(name):
 
 
 def graphs_of_entry(wildcards):
-    """Return all shards of the graphs that an entry is trained on."""
-    return [
-        f"results/graphs/{wildcards.defect}/{wildcards.supercell}/{shard}.h5"
-        for shard in SHARDS
-    ]
+    """Return all shards of the graphs that an entry is trained on; `any`: those of all defects."""
+    defect = wildcards.get("defect", "any")
+    return expand(
+        "results/graphs/{defect}/{supercell}/{shard}.h5",
+        defect=SETTINGS.defects if defect == "any" else defect,
+        supercell=wildcards.supercell,
+        shard=SHARDS,
+    )
 
 
 def hosts_of_split(split):

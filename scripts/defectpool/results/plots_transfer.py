@@ -1,4 +1,4 @@
-"""Plots of networks away from what they were trained on: other supercells, displaced atoms."""
+"""Plots beyond the table: other supercells, displaced atoms, other splits, all defects at once."""
 
 from __future__ import annotations
 
@@ -201,6 +201,66 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
             bbox_to_anchor=(0.5, 0.0),
             ncols=min(7, len(handles)),
         )
+        _save(figure, paths)
+
+
+def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Share of each kind that is taken for each: a map for each supercell and pooling.
+
+    Parameters
+    ----------
+    confusion
+        Rows of `results/confusion.csv`.
+    paths
+        Files to write.
+    """
+    import matplotlib.pyplot as plt
+
+    kinds, names = _ordered(confusion["kind"]), _names(confusion)
+    supercells = sorted(_ordered(confusion["supercell"]), key=cells)
+    with _style():
+        plt.rcParams["axes.grid"] = False
+        figure, grid = plt.subplots(
+            len(supercells),
+            len(names),
+            figsize=(1.9 + 2.3 * len(names), 1.4 + 2.2 * len(supercells)),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+        )
+        for row, cell in enumerate(supercells):
+            for column, (pooling, convolution, label) in enumerate(names):
+                axes = grid[row][column]
+                part = confusion[
+                    (confusion["supercell"] == cell)
+                    & (confusion["pooling"] == pooling)
+                    & (confusion["convolution"] == convolution)
+                ]
+                values = 100 * part.pivot(
+                    index="kind", columns="predicted", values="share"
+                ).reindex(index=kinds, columns=kinds).to_numpy(float)
+                image = axes.imshow(values, vmin=0, vmax=100, cmap=SEQUENTIAL, aspect="auto")
+                for (i, j), value in np.ndenumerate(values):
+                    axes.text(
+                        j, i, f"{value:.1f}" if 0 < value < 10 or 90 < value < 100
+                        else f"{value:.0f}",
+                        ha="center", va="center", fontsize=7.5,
+                        color="white" if value < 50 else "black",
+                    )  # fmt: skip
+                axes.spines[:].set_visible(False)
+                axes.tick_params(length=0)
+                axes.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right")
+                axes.set_yticks(range(len(kinds)), kinds)
+                if row == 0:
+                    axes.set_title(label)
+                if row == len(supercells) - 1:
+                    axes.set_xlabel("taken for")
+                if column == 0:
+                    axes.set_ylabel(f"{cell}\ntrue kind")
+        figure.tight_layout()
+        bar = figure.colorbar(image, ax=grid, fraction=0.04, pad=0.02)
+        bar.set_label("share of the true kind (%)")
+        bar.outline.set_visible(False)
         _save(figure, paths)
 
 
