@@ -195,7 +195,7 @@ BAD = {
     ],
     "partial_occupancy": [disordered()],
     "zero_volume": [flat_cell(), Atoms("C", cell=[[1, 0, 0], [2, 0, 0], [3, 0, 0]], pbc=True)],
-    "too_large": [moved(1e300), Atoms("C", cell=[1e6, 3, 3], pbc=True)],
+    "too_large": [graphene(size=(40, 40, 1)), moved(1e300), Atoms("C", cell=[1e6, 3, 3], pbc=True)],
     "too_close": [close(), Atoms("C3", cell=[1, 1, 1], pbc=True)],
     "molecule": [molecule("H2O"), molecule("C6H6", vacuum=8)],
     "chain": [chain()],

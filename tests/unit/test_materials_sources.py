@@ -17,7 +17,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
 from defectpool.identity import shard_labels
-from defectpool.materials import embedded
+from defectpool.materials import archive, embedded
 from defectpool.materials.duplicates import duplicates
 from defectpool.materials.host import Host, content_name, read_hosts, safe_id
 from defectpool.materials.select import select_hosts
@@ -131,6 +131,23 @@ def test_an_archive_is_read_like_its_folder(tmp_path, kind) -> None:
     assert list(found) == list(expected) == sorted(host.id for host in HOSTS)
     for name, host in found.items():
         assert (host.atoms.positions == expected[name].atoms.positions).all()
+
+
+def test_the_checksum_of_a_folder_is_that_of_its_structures(tmp_path) -> None:
+    sums = []
+    for name in ("one", "two"):
+        folder = tmp_path / name / "deep"
+        folder.mkdir(parents=True)
+        ase.io.write(folder / "a.vasp", mx2("MoS2", vacuum=8))
+        ase.io.write(folder / "b.cif", graphene(vacuum=8))
+        (folder / f"{name}.txt").write_text("not read, so it does not count")
+        sums.append(archive.digest(str(tmp_path / name)))
+    assert sums[0] == sums[1]
+    (tmp_path / "two/deep/a.vasp").rename(tmp_path / "two/deep/c.vasp")
+    sums.append(archive.digest(str(tmp_path / "two")))
+    ase.io.write(tmp_path / "one/deep/a.vasp", mx2("WS2", vacuum=8))
+    sums.append(archive.digest(str(tmp_path / "one")))
+    assert len(set(sums)) == 3
 
 
 def test_paths_that_leave_an_archive_are_refused(tmp_path) -> None:

@@ -22,6 +22,7 @@ CLASH = 0.5
 LEAST_GAP = 5.0  # Å between layers; the widest van der Waals gaps are about 4 Å
 LEAST_HEIGHT = 0.5  # Å between lattice planes
 GREATEST_LENGTH = 1000.0  # Å
+GREATEST_COUNT = 2000  # atoms; a supercell of more is beyond what graphs are built for
 GREATEST_DENSITY = 1.0  # atoms in Å³; diamond has 0.18
 GREATEST_ELEMENT = 100  # CGCNN's features end at fermium
 SYMPREC = 0.1  # Å; C2DB's own tolerance
@@ -96,6 +97,8 @@ def check_atoms(atoms: Atoms) -> None:
     """
     if len(atoms) == 0:
         raise BadStructure("empty", "no atoms")
+    if len(atoms) > GREATEST_COUNT:
+        raise BadStructure("too_large", f"{len(atoms)} atoms, more than {GREATEST_COUNT}")
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise BadStructure("not_finite", "a coordinate or a cell vector is not a finite number")
     strange = [z for z in atoms.numbers.tolist() if not 1 <= z <= GREATEST_ELEMENT]
