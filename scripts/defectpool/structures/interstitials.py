@@ -160,7 +160,7 @@ class _Slab:
     def brought_home(self, points: Array) -> Array:
         """Move points into the home cell by translations of the lattice."""
         scaled = points @ self.home_inverse
-        scaled[:, :2] -= np.floor(scaled[:, :2] + 1e-9)
+        scaled[..., :2] -= np.floor(scaled[..., :2] + 1e-9)
         return scaled @ self.home
 
     def shortest(self, difference: Array) -> Array:
@@ -286,22 +286,23 @@ def _inequivalent(
     """One site of each orbit, moved onto its symmetry elements: kind, orbit in Å, site symmetry."""
     names = (*KINDS, *ADATOMS)
     order = np.lexsort([*np.round(points, 4).T[::-1], -np.round(room, 3), -ranks])
+    copies = images(symmetry, points @ slab.inverse) @ slab.cell
+    shifts = slab.shortest(copies - points[:, None])
+    fixed = np.linalg.norm(shifts, axis=2) <= SAME
+    points = points + np.einsum("po,pod->pd", fixed / fixed.sum(axis=1)[:, None], shifts)
+    copies = slab.brought_home(images(symmetry, points @ slab.inverse) @ slab.cell)
+    earlier = np.tri(len(symmetry.rotations), k=-1, dtype=bool)
     seen = np.zeros(len(points), dtype=bool)
     found = []
     for i in order:
         if seen[i]:
             continue
-        copies = images(symmetry, points[i] @ slab.inverse) @ slab.cell
-        shifts = slab.shortest(copies - points[i])
-        fixed = np.linalg.norm(shifts, axis=1) <= SAME
-        site = points[i] + shifts[fixed].mean(axis=0)
-        copies = slab.brought_home(images(symmetry, site @ slab.inverse) @ slab.cell)
-        apart = np.linalg.norm(slab.shortest(copies[:, None] - copies), axis=2) > SAME
-        orbit = copies[np.all(apart | ~np.tri(len(copies), k=-1, dtype=bool), axis=1)]
+        apart = np.linalg.norm(slab.shortest(copies[i][:, None] - copies[i]), axis=2) > SAME
+        orbit = copies[i][np.all(apart | ~earlier, axis=1)]
         to_orbit = slab.shortest(points[:, None] - orbit)
         seen |= np.linalg.norm(to_orbit, axis=2).min(axis=1) <= SAME
         orbit = orbit[np.lexsort(np.round(orbit, 4).T[::-1])]
-        found.append((names[ranks[i]], orbit, point_group(symmetry.rotations[fixed])))
+        found.append((names[ranks[i]], orbit, point_group(symmetry.rotations[fixed[i]])))
     return found
 
 

@@ -118,9 +118,10 @@ def _root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
-def images(symmetry: LayerSymmetry, point: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Images of a point [3] (fractional) under all operations, [operations, 3]."""
-    return symmetry.rotations @ point + symmetry.translations
+def images(symmetry: LayerSymmetry, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Images of points [..., 3] (fractional) under all operations, [..., operations, 3]."""
+    turned = np.einsum("oij,...j->...oi", symmetry.rotations, points)
+    return np.asarray(turned + symmetry.translations)
 
 
 def in_plane_shift(difference: NDArray[np.float64]) -> NDArray[np.float64]:
