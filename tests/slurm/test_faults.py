@@ -124,12 +124,16 @@ def test_killed_and_started_again_with_jobs_still_running(campaign, cluster):
     c = campaign("max")
     c.start()
     first = c.wait_for_training("max")["max"]
+    c.signal_training("max", signal.SIGSTOP)  # so that it cannot end before the second copy
     os.killpg(c.process.pid, signal.SIGKILL)
     c.process.wait()
     assert c.run() != 0
     assert "--unlock" in c.log()
     assert c.run("--unlock") == 0
-    assert c.run() == 0, c.log()
+    c.start()
+    until("the second copy", lambda: c.log().count("submitted with SLURM jobid") == 2)
+    c.signal_training("max", signal.SIGCONT)
+    assert c.finish() == 0, c.log()
     rows = c.jobs()
     assert [row["State"] for row in rows] == ["COMPLETED"] * 2 and rows[0]["JobIDRaw"] == first
     assert f"--dependency=afterany:{first}" in rows[1]["SubmitLine"]
@@ -141,11 +145,14 @@ def test_a_second_copy_at_home_waits_for_the_cluster(campaign, cluster):
     c = campaign("max")
     c.start()
     c.wait_for_training("max")
-    done = subprocess.run(
+    c.signal_training("max", signal.SIGSTOP)
+    home = subprocess.Popen(
         ["snakemake", "results/table.csv", "--configfile", "my.yaml", "--nolock"],
-        cwd=c.folder, env=c.env(), capture_output=True, text=True,
+        cwd=c.folder, env=c.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    until("the second copy", lambda: "waiting for" in c.training_log("max"))
+    c.signal_training("max", signal.SIGCONT)
+    assert home.wait() == 0
     c.finish()
     assert sorted(path.name for path in c.leases("max")) == ["0001.json", "0002.json"]
     assert "goes on after 2 of 2 folds" in c.training_log("max")
