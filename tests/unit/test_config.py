@@ -102,3 +102,10 @@ def test_config_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts"
     )
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
+
+
+def test_the_best_campaign_is_a_campaign():
+    text = (ROOT / "config" / "beyond.yaml").read_text(encoding="utf-8")
+    settings = load(YAML(typ="safe", pure=True).load(text))
+    assert settings.graph.ties == "keep"
+    assert "outlier" in settings.poolings

@@ -181,6 +181,7 @@ def test_splits_of_embedded_hosts(hosts, defect):
             check(graphs, split, 3, seed, hosts[1])
 
 
+@pytest.mark.slow
 def test_splits_of_c2db(c2db_hosts):
     chosen, prototypes = c2db_hosts
     assert len({host.formula for host in chosen}) < len(chosen)
@@ -197,6 +198,7 @@ def test_the_usual_split_leaks(hosts):
     assert len(set(graphs.pair[train]) & set(graphs.pair[test])) > 5
 
 
+@pytest.mark.slow
 def test_shuffled_labels_teach_nothing(hosts, tmp_path):
     """With the labels of each pair drawn by lot, accuracy on unseen formulas is that of a coin.
 
