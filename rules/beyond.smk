@@ -1,7 +1,7 @@
 """Beyond the table: other supercells, displaced atoms, other splits, all defects at once.
 
 Nothing here is part of `rule all`: ask for `results/transfer.csv`, `results/rattle.csv`,
-`results/splits.csv` or `results/which.csv`.
+`results/splits.csv`, `results/which.csv` or `results/errors.csv`.
 """
 
 
@@ -10,6 +10,7 @@ localrules:
     compare_rattle,
     compare_splits,
     compare_which,
+    list_errors,
 
 
 wildcard_constraints:
@@ -223,3 +224,27 @@ rule compare_which:
         code=code("compare_which.py"),
     script:
         "../scripts/compare_which.py"
+
+
+rule list_errors:
+    input:
+        predictions=every_entry("predictions.csv"),
+        graphs=expand(
+            "results/graphs/{defect}/{supercell}/{shard}.h5",
+            defect=SETTINGS.defects,
+            supercell=SETTINGS.supercells,
+            shard=SHARDS,
+        ),
+    output:
+        "results/errors.csv",
+    log:
+        "results/logs/list_errors.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        entries=ENTRIES,
+        shards=SHARDS,
+        rounds=SETTINGS.network.convolutions,
+        code=code("list_errors.py"),
+    script:
+        "../scripts/list_errors.py"
