@@ -1,0 +1,205 @@
+"""The report in a real browser: it opens without a network, toggles switch, structures draw."""
+
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from workflow.conftest import Clone
+
+pytestmark = pytest.mark.slow
+
+CAMPAIGN = {
+    "materials": {"limit": 12},
+    "defects": ["antisite"],
+    "supercells": ["2x2", "3x3"],
+    "network": {"width": 16, "hidden": 16},
+    "training": {"epochs": 3, "folds": 3},
+    "results": {"bootstrap": 200},
+}
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+# Headless, in a container, drawing in software, and silent by itself.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+# Snakemake's own style sheet says this of itself.
+KNOWN_WARNING = "cdn.tailwindcss.com should not be used in production"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        started = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def campaign(browser, tmp_path_factory):
+    """Run a small campaign with all its evidence; not started where there is no browser."""
+    clone = Clone(tmp_path_factory.mktemp("report") / "clone")
+    clone.configure(**CAMPAIGN)
+    done = clone.run("evidence", "--configfile", "my.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("report.zip", "report.html"):
+        # without a proxy's address nothing could be fetched even if it were asked for
+        done = clone.run(
+            "evidence", "--report", f"results/{name}", "--configfile", "my.yaml",
+            https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    return clone.folder / "results"
+
+
+@pytest.fixture(scope="module", params=["zip", "html"])
+def report(request, campaign, tmp_path_factory):
+    """Return the report to open, as it is sent to somebody: alone."""
+    folder = tmp_path_factory.mktemp("sent")
+    if request.param == "html":
+        return Path(shutil.copy(campaign / "report.html", folder))
+    with zipfile.ZipFile(campaign / "report.zip") as packed:
+        packed.extractall(folder)
+    return folder / "report" / "report.html"
+
+
+@pytest.fixture
+def page(browser):
+    """Return a page that notes what goes wrong, and what it asks for."""
+    opened = browser.new_page(viewport={"width": 1500, "height": 950})
+    opened.problems, opened.asked = [], []
+    opened.on(
+        "console",
+        lambda m: (
+            opened.problems.append(m.text)
+            if m.type in ("error", "warning") and KNOWN_WARNING not in m.text
+            else None
+        ),
+    )
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+    opened.on(
+        "requestfailed", lambda request: opened.problems.append(f"failed: {request.url[:99]}")
+    )
+    opened.on("request", lambda request: opened.asked.append(request.url))
+    yield opened
+    opened.close()
+
+
+def assert_clean(page):
+    assert not page.problems
+    assert not [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))]
+
+
+def open_category(page, report, name):
+    page.goto(report.as_uri())
+    page.get_by_text(name, exact=True).first.click()
+    page.wait_for_selector("table")
+
+
+def eyes(page):
+    return page.locator("a[iconname=eye]")
+
+
+def test_every_figure_opens_and_nothing_is_asked_of_a_network(page, report):
+    seen = 0
+    for category in ("Table", "Plots", "Each entry", "Where the defect is"):
+        open_category(page, report, category)
+        for i in range(eyes(page).count()):
+            eyes(page).nth(i).click()
+            shown = page.locator("img[src*='.svg'], img[src^='data:image/svg'], iframe").last
+            shown.wait_for()
+            page.wait_for_timeout(300)
+            if shown.evaluate("e => e.tagName") == "IMG":
+                assert shown.evaluate("e => e.complete && e.naturalWidth") > 100
+            else:
+                assert len(shown.content_frame.locator("body").inner_text()) > 200
+            seen += 1
+    # summary; 4 plots; the entries of one pooling; structures in 3D and distances
+    assert seen == 1 + 4 + 2 + 2
+    assert_clean(page)
+
+
+def test_captions_say_what_to_see(page, report):
+    open_category(page, report, "Plots")
+    page.locator("a[iconname='information-circle']").first.click()
+    page.wait_for_timeout(300)
+    assert "bootstrap over hosts" in page.locator("body").inner_text()
+    assert_clean(page)
+
+
+def test_toggle_switches_between_mean_and_max(page, report):
+    open_category(page, report, "Each entry")
+    eyes(page).first.click()
+    image = page.locator("img[src*='.svg'], img[src^='data:image/svg']").last
+    image.wait_for()
+    pictures = {}
+    for pooling in ("mean", "max", "mean"):
+        page.locator(f"label[for=toggle-pooling-{pooling}]").click()
+        page.wait_for_timeout(300)
+        assert page.locator(f"#toggle-pooling-{pooling}").is_checked()
+        source = image.get_attribute("src")
+        assert pictures.setdefault(pooling, source) == source
+    assert pictures["mean"] != pictures["max"]
+    assert_clean(page)
+
+
+def picture(locator):
+    return Image.open(io.BytesIO(locator.screenshot())).convert("RGB")
+
+
+def colours(image):
+    """Count the colours that cover some pixels each."""
+    return len([1 for count, _ in image.getcolors(image.width * image.height) if count > 20])
+
+
+def test_structures_draw_in_3d_and_can_be_turned_and_switched(page, report, tmp_path):
+    open_category(page, report, "Where the defect is")
+    row = page.locator("tr", has_text="structures in 3D")
+    row.locator("a[iconname=eye]").click()
+    frame = page.locator("iframe").last.content_frame
+    frame.locator("body[data-drawn]").wait_for()
+    page.wait_for_timeout(1000)
+    views = [frame.locator(f"#{name} canvas").first for name in ("perfect", "defective")]
+    before = [picture(view) for view in views]
+    for image in before:
+        assert colours(image) > 15  # an empty view has one
+    frame.locator("#side").click()
+    page.wait_for_timeout(800)
+    assert picture(views[1]).tobytes() != before[1].tobytes()
+    frame.locator("#above").click()
+    frame.locator("#networks button", has_text="mean").first.click()
+    assert frame.locator("tr.chosen").inner_text().startswith("mean")
+    options = frame.locator("#structure option")
+    assert options.count() == 2
+    title = frame.locator("#defective-name").inner_text()
+    frame.locator("#structure").select_option(index=1)
+    page.wait_for_timeout(800)
+    assert frame.locator("body").get_attribute("data-drawn").startswith("1/")
+    assert title.startswith("defective: ")
+    assert colours(picture(views[0])) > 15
+    page.screenshot(path=tmp_path / "structures.png")
+    assert_clean(page)
+
+
+def test_summary_has_the_table_and_what_it_rests_on(page, report):
+    open_category(page, report, "Table")
+    eyes(page).first.click()
+    frame = page.locator("iframe").last.content_frame
+    text = frame.locator("body").inner_text()
+    for word in ("antisite", "3x3", "McNemar", "divisibility", "torch", "limit: 12", "not drawn"):
+        assert word in text
+    assert_clean(page)
