@@ -96,6 +96,19 @@ def test_adatoms_sit_on_top_in_touch_with_the_layer():
         assert distances.min(axis=1) == pytest.approx(reach, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["graphene", "MoS2-2H", "square"])
+def test_a_host_given_as_a_supercell_has_the_same_sites(name):
+    def kinds(atoms, cells):
+        found, symmetry = sites(atoms, ("H", "Ag"), (*LAYER, "adatom"), 0.7)
+        assert len(symmetry.rotations) % cells == 0
+        return Counter(
+            (s.species, s.kind, len(s.positions) // cells, s.site_symmetry, round(s.free_radius, 3))
+            for s in found
+        )
+
+    assert kinds(BY_ID[name].repeat((2, 2, 1)), 4) == kinds(BY_ID[name], 1)
+
+
 def check(atoms, found, symmetry, separation, above=False):
     heights = atoms.positions[:, 2]
     for site in found:

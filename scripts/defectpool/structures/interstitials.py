@@ -132,6 +132,7 @@ class _Slab:
         plane = reduced(self.cell[:2])
         self.home = np.array([plane[0], plane[1], self.cell[2]])
         self.home_inverse = np.linalg.inv(self.home)
+        self.around = np.array([(i, j, 0) for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ self.home
         # no point of the layer is farther from an atom: half the diagonal of the reduced cell in
         # the plane, and half the thickness above or below
         lengths = np.linalg.norm(plane, axis=1)
@@ -170,11 +171,29 @@ class _Slab:
         """
         return in_plane_shift(difference @ self.home_inverse) @ self.home
 
+    def pairs(
+        self, points: Array, cutoff: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+        """Points of the home cell nearer to each other, or to an image, than a cutoff in Å.
+
+        Returns both indices and the vector from the first to the second; every point is a pair
+        with itself, too.
+        """
+        copies = (points[:, None] + self.around).reshape(-1, 3)
+        found = cKDTree(points).sparse_distance_matrix(
+            cKDTree(copies), cutoff, output_type="ndarray"
+        )
+        return found["i"], found["j"] // len(self.around), copies[found["j"]] - points[found["i"]]
+
     def distances_to_atoms(self, points: Array) -> Array:
         """Distances in Å from points to the nearest image of each atom, [points, atoms]."""
-        shifts = np.array([(i, j, 0) for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ self.home
-        nearest = self.shortest(points[:, None] - self.atoms)
-        return np.linalg.norm(nearest[:, :, None] + shifts, axis=3).min(axis=2)
+        rows = max(1, 200_000 // len(self.atoms))  # at a time, for the memory's sake
+        blocks = []
+        for start in range(0, len(points), rows):
+            nearest = self.shortest(points[start : start + rows, None] - self.atoms)
+            images_of_nearest = nearest[:, :, None] + self.around
+            blocks.append(np.linalg.norm(images_of_nearest, axis=3).min(axis=2))
+        return np.vstack(blocks)
 
 
 def critical_points(
@@ -257,22 +276,29 @@ def _dimensions(tree: cKDTree, points: Array, room: Array, tolerance: float) -> 
 def _merged(slab: _Slab, points: Array, room: Array, tolerance: float) -> tuple[Array, Array]:
     """One site for each cluster, the roomiest; then none that has a roomier one within `MERGE`."""
     points = slab.brought_home(points)
-    difference = slab.shortest(points[None] - points[:, None])
-    distance = np.linalg.norm(difference, axis=2)
-    number, cluster = connected_components(coo_array(distance <= tolerance), directed=False)
+    count = len(points)
+    i, j, vectors = slab.pairs(points, max(MERGE, tolerance))
+    distances = np.linalg.norm(vectors, axis=1)
+    near = distances <= tolerance
+    links = coo_array((near[near], (i[near], j[near])), shape=(count, count))
+    number, cluster = connected_components(links, directed=False)
     best = np.zeros(number)
     np.maximum.at(best, cluster, room)
-    # the mean of the roomiest of a cluster, so that no order of the atoms decides
-    # and each point weighs the same however many simplices gave it
-    weight = (cluster[:, None] == cluster) & (room >= best[cluster] - EMPTY)
-    weight = weight / (distance <= SAME).sum(axis=0)
-    weight /= weight.sum(axis=1, keepdims=True)
-    means = points + np.einsum("ij,ijd->id", weight, difference)
-    first = np.unique(cluster, return_index=True)[1]
-    points = slab.brought_home(means[first])
-    distance = np.linalg.norm(slab.shortest(points[None] - points[:, None]), axis=2)
-    roomier = best > best[:, None] + tolerance / 2
-    kept = ~np.any((distance < MERGE) & roomier, axis=1)
+    # The mean of the roomiest of a cluster, so that no order of the atoms decides, and each point
+    # weighs the same however many simplices gave it.
+    roomiest = room >= best[cluster] - EMPTY
+    crowd = np.bincount(i[distances <= SAME], minlength=count)
+    counted = (cluster[i] == cluster[j]) & roomiest[j]
+    i, j, vectors = i[counted], j[counted], vectors[counted]
+    weights = 1 / crowd[j]
+    total = np.bincount(i, weights, count)
+    moves = np.column_stack([np.bincount(i, weights * v, count) for v in vectors.T])
+    chosen = np.flatnonzero(roomiest)
+    chosen = chosen[np.unique(cluster[chosen], return_index=True)[1]]
+    points = slab.brought_home(points[chosen] + moves[chosen] / total[chosen, None])
+    i, j, _ = slab.pairs(points, MERGE)
+    kept = np.ones(len(points), dtype=bool)
+    kept[i[best[j] > best[i] + tolerance / 2]] = False
     return points[kept], best[kept]
 
 
@@ -341,6 +367,11 @@ def _flat_merged(slab: _Slab, flat: Array, room: Array, tolerance: float) -> tup
 
 def _heights(flat: Array, points: Array, reach: Array, side: int) -> Array:
     """How far up (side 1) or down (side -1) a sphere comes to rest on the atoms, at [n, 2]."""
-    square = reach**2 - ((flat[:, None] - points[:, :2]) ** 2).sum(axis=2)
-    touching = np.where(square > 0, side * points[:, 2] + np.sqrt(np.maximum(square, 0)), -np.inf)
-    return touching.max(axis=1)
+    rows = max(1, 1_000_000 // len(points))  # at a time, for the memory's sake
+    blocks = []
+    for start in range(0, len(flat), rows):
+        apart = flat[start : start + rows, None] - points[:, :2]
+        square = reach**2 - (apart**2).sum(axis=2)
+        touch = side * points[:, 2] + np.sqrt(np.maximum(square, 0))
+        blocks.append(np.where(square > 0, touch, -np.inf).max(axis=1))
+    return np.concatenate(blocks)

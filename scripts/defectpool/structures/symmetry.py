@@ -16,6 +16,7 @@ import numpy as np
 import spglib
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 
 class NoSymmetry(ValueError):  # noqa: N818 - a verdict on a structure, recorded, not a failure
@@ -75,7 +76,7 @@ def layer_symmetry(atoms: Atoms, symprec: float) -> LayerSymmetry:
         raise NoSymmetry(f"spglib finds no layer group with a tolerance of {symprec} Å")
     rotations = found.rotations
     moved = np.einsum("oij,nj->oni", rotations, scaled)
-    image, target = _images_of_sites(atoms, scaled, moved + found.translations[:, None])
+    image, target = _images_of_sites(atoms, scaled, moved + found.translations[:, None], symprec)
     # The mean over the sites of x(image) - R x: about the centre of mass these are fractions k / n
     # of lattice vectors, which multiply as the operations do.
     translations = (target - moved).mean(axis=1)
@@ -93,15 +94,24 @@ def layer_symmetry(atoms: Atoms, symprec: float) -> LayerSymmetry:
 
 
 def _images_of_sites(
-    atoms: Atoms, scaled: NDArray[np.float64], moved: NDArray[np.float64]
+    atoms: Atoms, scaled: NDArray[np.float64], moved: NDArray[np.float64], symprec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Which site [operations, sites] each site is moved to, and that site's nearest image."""
-    difference = scaled - moved[:, :, None]
+    lengths = np.append(atoms.cell.lengths(), 0)  # the fourth coordinate keeps species apart
+    species = np.broadcast_to(1e3 * atoms.numbers, moved.shape[:2])[..., None]
+
+    def boxed(points: NDArray[np.float64], species: NDArray[np.float64]) -> NDArray[np.float64]:
+        inside = points - np.floor(points)
+        inside[inside >= 1] = 0
+        return np.concatenate([inside * lengths[:3], species], axis=-1)
+
+    tree = cKDTree(boxed(scaled, species[0]), boxsize=lengths)
+    image = tree.query(boxed(moved, species))[1]
+    difference = scaled[image] - moved
     shift = np.round(difference)
-    distance = np.linalg.norm((difference - shift) @ atoms.cell.array, axis=3)
-    distance[:, atoms.numbers[:, None] != atoms.numbers] = np.inf
-    image = distance.argmin(axis=2)
-    shift = np.take_along_axis(shift, image[:, :, None, None], axis=2)[:, :, 0]
+    distance = np.linalg.norm((difference - shift) @ atoms.cell.array, axis=-1)
+    if distance.max() > 4 * symprec:
+        raise NoSymmetry(f"an operation moves a site {distance.max():.3f} Å away from any other")
     shift[..., 2] = 0
     return image, scaled[image] - shift
 
