@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from results_examples import predictions
 
 from defectpool.results import plots, table
 
@@ -109,6 +110,64 @@ def test_learning_curves_are_means_over_folds(tmp_path, drawn):
         len(line.get_ydata()) == 10 and np.allclose(line.get_ydata(), means)
         for line in axes[0].lines
     )
+
+
+def entries():
+    return pd.concat(
+        predictions(hosts=30, skill=skill).assign(
+            defect=d, supercell="2x2", pooling=p, convolution="gated"
+        )
+        for d in DEFECTS
+        for p, skill in (("mean", 0.0), ("max", 2.0))
+    )
+
+
+def test_calibration_shows_shares_of_bins_with_their_intervals(tmp_path, drawn):
+    frame = entries()
+    plots.calibration(frame, [tmp_path / "c.png"], bins=4)
+    axes = drawn[0].axes[0]
+    for container, pooling in zip(axes.containers, ("mean", "max"), strict=True):
+        line, _, (bars,) = container
+        part = of(frame, defect="vacancy", pooling=pooling).sort_values("probability")
+        bins = np.array_split(part[["probability", "label"]].to_numpy(), 4)
+        np.testing.assert_allclose(line.get_xdata(), [b[:, 0].mean() for b in bins])
+        np.testing.assert_allclose(line.get_ydata(), [b[:, 1].mean() for b in bins])
+        for segment, y in zip(bars.get_segments(), line.get_ydata(), strict=True):
+            assert segment[0, 1] - 1e-9 <= y <= segment[1, 1] + 1e-9
+
+
+def test_distances_are_shares_of_structures_by_the_poolings_own_pick(tmp_path, drawn):
+    located = pd.DataFrame(
+        {
+            "defect": "vacancy", "supercell": "6x6", "pooling": "max", "convolution": "gated",
+            "method": ["wins"] * 4 + ["gradient"] * 4,
+            "distance": [0.5, 2.4, 2.5, 6.1, 9, 9, 9, 9], "chance_distance": 7.5,
+        }
+    )  # fmt: skip
+    plots.distances_to_defect(located, [tmp_path / "d.png"])
+    axes = drawn[0].axes[0]
+    shares = {round(x, 1): y for x, y in zip(*axes.lines[0].get_data(), strict=True) if y}
+    assert shares == {0.5: 25, 2.5: 50, 6.5: 25}
+    assert any(set(line.get_xdata()) == {7.5} for line in axes.lines)
+    assert "Å" in axes.get_xlabel()
+
+
+def test_cost_is_the_seconds_of_the_table(tmp_path, drawn):
+    frame = accuracies().assign(seconds=np.arange(1.0, 9.0), device="cpu")
+    plots.cost(frame, [tmp_path / "cost.png"])
+    axes = drawn[0].axes[0]
+    lengths = sorted(bar.get_width() for bar in axes.patches)
+    np.testing.assert_allclose(lengths, frame["seconds"])
+    assert "(s)" in axes.get_xlabel() and "cpu" in axes.get_xlabel()
+
+
+def test_an_entry_shows_every_prediction_and_fold(tmp_path, drawn):
+    frame = predictions(hosts=30)
+    history = of(histories(), defect="vacancy", supercell="2x2", pooling="max")
+    plots.entry(history, frame, "vacancy 2x2 max", tmp_path / "e.svg")
+    left, right = drawn[0].axes
+    assert sum(bar.get_height() for bar in right.patches) == len(frame)
+    assert sum(len(line.get_ydata()) == 10 for line in left.lines) == 2 * (3 + 1)
 
 
 def test_styles_differ_in_grey_and_in_shape():

@@ -127,9 +127,9 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table with six decimals: the same bytes for the same figures."""
+    """Write a table with six significant digits: the same bytes for the same figures."""
     with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")
+        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def read_csv(path: Path) -> pd.DataFrame:
