@@ -19,7 +19,7 @@ NEUTRAL = frozenset(
 )
 
 
-DATA = (".csv", ".js", ".json")
+DATA = (".csv", ".html", ".js", ".json", ".yaml")
 
 
 def digest(script: Path) -> str:
@@ -99,6 +99,6 @@ def _code(path: Path) -> str:
             if isinstance(n, ast.Constant) and isinstance(n.value, str)
         }
     )
-    data = [path.parent / s for s in strings if s.endswith((".csv", ".html", ".js", ".json", ".yaml"))]
+    data = [path.parent / s for s in strings if s.endswith(DATA)]
     sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in data if file.is_file()]
     return "\n".join([ast.unparse(tree), *sums])
