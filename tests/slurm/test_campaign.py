@@ -4,7 +4,10 @@ import os
 import re
 
 import pytest
-from conftest import TINY, Campaign, clone
+
+from .conftest import TINY, Campaign, clone
+
+pytestmark = pytest.mark.slurm
 
 POOLINGS = ["mean", "max"]
 

@@ -5,13 +5,15 @@ undisturbed run at home and that no finished entry was trained again.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from cluster import until
+
+from .cluster import until
+
+pytestmark = pytest.mark.slurm
 
 
 def test_faults_of_a_job(campaign, cluster):
@@ -158,17 +160,15 @@ def test_a_second_copy_at_home_waits_for_the_cluster(campaign, cluster):
     assert "goes on after 2 of 2 folds" in c.training_log("max")
 
 
-def test_disk_full(campaign, cluster):
+def test_disk_full(campaign, cluster, tmp_path):
     """Nothing is broken by it: once there is room, the same command goes on."""
-    c = campaign("max")
-    disk = c.folder / "small"
+    disk = tmp_path / "small"
     disk.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False)
-    if mount.returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk]).returncode:
         pytest.skip("only root can mount a small disk")
     try:
-        shutil.move(c.results / "state", disk / "state")
-        (c.results / "state").symlink_to(disk / "state")
+        c = campaign("max")
+        (c.results / "state/vacancy/2x2/max").symlink_to(disk)
         filler = disk / "filler"
         with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
             while True:
