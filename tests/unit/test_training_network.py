@@ -50,12 +50,18 @@ def compare(examples, pooling, convolution, ties, size=SMALL):
     rows = Full.of(full, chosen)
     logits = plain_forward(plain, rows, RADIUS)
     gradients, state = step(plain, logits, rows.label), plain.state_dict()
+    first = None
     for graph_set, merge in ((compressed, True), (compressed, False), (full, False), (full, True)):
         ours = make(pooling, convolution, size)
         batch = data(graph_set, merge, size).batch(chosen)
         found = ours(batch)
         torch.testing.assert_close(found, logits, rtol=1e-10, atol=1e-10)
-        assert_same(step(ours, found, batch.label), gradients)
+        found_gradients = step(ours, found, batch.label)
+        # torch's own batch norm loses a digit where nearly all sites are alike
+        assert_same(found_gradients, gradients, tolerance=2e-9)
+        if first is None:
+            first = found_gradients
+        assert_same(found_gradients, first)
         assert_same(ours.state_dict(), state)
         ours.eval(), plain.eval()
         with torch.inference_mode():

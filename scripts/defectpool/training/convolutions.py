@@ -150,7 +150,7 @@ class _Gated(torch.autograd.Function):
             ctx.saved_tensors
         )
         layer: Layer = ctx.layer
-        assert layer.lookup_transposed and layer.total_transposed and layer.children
+        assert layer.lookup_transposed and layer.total_transposed
         n, width = x.shape
         # softplus: its derivative is 1 - exp(-softplus)
         d = gradients[0] * -torch.expm1(-out)

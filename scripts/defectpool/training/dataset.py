@@ -121,7 +121,7 @@ class Layer:
     total: Rows
     total_transposed: Rows | None
     parent: Tensor
-    children: Rows | None
+    children: Rows
     distance: Tensor
     table_share: Tensor
     row_share: Tensor
@@ -210,7 +210,7 @@ class Round:
 
     `target`, `source` (colours before) and `distance` are given for each kind of message; colour
     c sums `count[i]` messages of kind `message[i]` for i in `offset[c]:offset[c + 1]`, and its
-    sites had colour `parent[c]` before.
+    sites had colour `parent[c]` before, which never decreases with c.
     """
 
     target: Integers
@@ -259,6 +259,8 @@ def refine(graphs: GraphSet, rounds: int) -> tuple[Integers, list[Round], Intege
         count = count.astype(np.int64)
         offset = np.searchsorted(at, np.arange(len(colour) + 1))
         refined, node = _number_by_first(_signatures(colour, offset, kind, count))
+        order = np.argsort(colour[node], kind="stable")  # sites of one colour before stay together
+        refined, node = np.argsort(order)[refined], node[order]
         taken, begin = _slices(offset, node)
         target_colour, source_colour, bin_number = (key[first] for key in keys)
         found.append(
@@ -492,11 +494,13 @@ class Dataset:
         distance = self._distances.number[distance]
         n, m, k = len(before), len(kinds), len(colours)
         width = 2 * n + len(distances)
-        table = np.stack([target, source + n, distance + 2 * n], axis=1).reshape(-1)
+        table = np.empty(3 * m, dtype=np.int32)
+        table[::3], table[1::3], table[2::3] = target, source + n, distance + 2 * n
         edges = np.bincount(
             message, weights=count * np.repeat(weight, np.diff(offset)), minlength=m
         )
-        share, threes = np.repeat(edges / max(edges.sum(), 1.0), 3), 3 * np.arange(m + 1)
+        share = np.repeat(edges / max(edges.sum(), 1.0), 3)
+        threes = np.arange(0, 3 * m + 1, 3, dtype=np.int32)
         weighted = self._transposed(table, threes, share, width) if gradients else None
         layer = Layer(
             lookup=self._rows(table, threes),
@@ -505,7 +509,8 @@ class Dataset:
             total=self._rows(message, offset, count),
             total_transposed=self._transposed(message, offset, count, m) if gradients else None,
             parent=self._integers(parent),
-            children=self._transposed(parent, np.arange(k + 1), None, n) if gradients else None,
+            # parents are sorted, so their children are slices
+            children=self._rows(np.arange(k), np.searchsorted(parent, np.arange(n + 1))),
             distance=self._integers(distances),
             table_share=self._tensor(np.bincount(table, weights=share, minlength=width)),
             row_share=self._tensor(weight / weight.sum()),
@@ -518,7 +523,7 @@ class Dataset:
         return _send(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype), self.device)
 
     def _integers(self, values: NDArray[Any]) -> Tensor:
-        return _send(torch.from_numpy(values.astype(np.int32)), self.device)
+        return _send(torch.from_numpy(values.astype(np.int32, copy=False)), self.device)
 
     def _rows(
         self, index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None = None
@@ -530,18 +535,19 @@ class Dataset:
         )
 
     def _transposed(
-        self, index: Integers, offset: Integers, weight: NDArray[Any] | None, columns: int
+        self, index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None, columns: int
     ) -> Rows:
         return self._rows(*transpose(index, offset, weight, columns))
 
 
 def transpose(
-    index: Integers, offset: Integers, weight: NDArray[Any] | None, columns: int
+    index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None, columns: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     """Transpose a sparse matrix that is given by rows (a counting sort, linear in its size)."""
     from scipy.sparse import csr_array
 
     values = np.ones(len(index), dtype=np.float32) if weight is None else weight
+    index, offset = index.astype(np.int32, copy=False), offset.astype(np.int32, copy=False)
     csc = csr_array((values, index, offset), shape=(len(offset) - 1, columns)).tocsc()
     return csc.indices, csc.indptr, None if weight is None else csc.data
 
