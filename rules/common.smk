@@ -36,6 +36,16 @@ def settings(section, **dropped):
     return getattr(SETTINGS, section).model_dump(mode="json", **dropped)
 
 
+def structures_of(wildcards):
+    """Return the keys that a type of defect reads: a new interstitial redoes no vacancy."""
+    unread = {"substitution", "interstitial", "interstitial_sites", "min_separation"}
+    if wildcards.defect == "substitution":
+        unread -= {"substitution"}
+    elif wildcards.defect == "interstitial":
+        unread = {"substitution"}
+    return settings("structures", exclude=unread)
+
+
 def code(script):
     """Digest of the science that a script runs, as a parameter: a changed line reruns the rule."""
     return science.digest(SCRIPTS / script)

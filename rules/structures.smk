@@ -16,7 +16,7 @@ rule build_structures:
     conda:
         "../envs/environment.yaml"
     params:
-        structures=settings("structures"),
+        structures=structures_of,
         code=code("build_structures.py"),
     script:
         "../scripts/build_structures.py"
