@@ -115,8 +115,8 @@ def _share(part: float, whole: float) -> str:
 def describe(uses: dict[str, Use]) -> str:
     """Return the table that is shown at the end of a campaign."""
     head = (
-        "rule", "jobs", "not ended well", "hours asked", "hours used", "used", "cores busy",
-        "GPU hours", "GiB asked", "GiB used", "used",
+        "rule", "jobs", "not ended well", "seconds asked", "seconds used", "share", "cores busy",
+        "GPU seconds", "MiB asked", "MiB used", "share",
     )  # fmt: skip
     rows = [head]
     for rule, use in sorted(uses.items(), key=lambda item: -item[1].used_seconds):
@@ -125,13 +125,13 @@ def describe(uses: dict[str, Use]) -> str:
                 rule,
                 str(use.jobs),
                 str(use.failed),
-                f"{use.asked_seconds / 3600:.2f}",
-                f"{use.used_seconds / 3600:.2f}",
+                f"{use.asked_seconds:.0f}",
+                f"{use.used_seconds:.0f}",
                 _share(use.used_seconds, use.asked_seconds),
                 _share(use.cpu_seconds, use.cores_seconds),
-                f"{use.gpu_seconds / 3600:.2f}",
-                f"{use.asked_mib / 1024:.1f}",
-                f"{use.used_mib / 1024:.1f}",
+                f"{use.gpu_seconds:.0f}",
+                f"{use.asked_mib:.0f}",
+                f"{use.used_mib:.0f}",
                 _share(use.used_mib, use.asked_mib),
             )
         )
