@@ -194,9 +194,9 @@ def _view(ax: Axes, structure: DefectStructure, half: float, tall: float, side: 
     bonded = distances < BOND * np.maximum(nearest[:, None], nearest)
     bonded &= distances < 1.3 * (radii[:, None] + radii)
     first, second = np.nonzero(np.triu(bonded, 1))
-    lowest, span = depth.min(), max(float(np.ptp(depth)), 1.0)
+    behind = (depth.max() - depth) / max(float(np.ptp(depth)), 1.0)
     colors = jmol_colors[numbers]
-    fog = (0.65 if side else 0.5) * (1 - (depth - lowest) / span)[:, None]
+    fog = (0.65 if side else 0.5) * behind[:, None]
     colors = colors * (1 - fog) + fog
     ax.add_collection(
         LineCollection(
