@@ -114,7 +114,7 @@ def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -
         table,
         "concentration (defects per unit cell)",
         paths,
-        ticks=[(1 / area, f"1/{area}") for area in areas],
+        ticks=[(1 / area, f"1/{area}" if area > 1 else "1") for area in areas],
         log=True,
     )
 
