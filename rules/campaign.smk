@@ -52,6 +52,8 @@ onerror:
 
     if workflow.executor_plugin.name == "slurm":
         print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
-    found = failures.failures(Path(log).read_text()) if log else []
+    # Snakemake 9 hands over a list of log files
+    said = "".join(Path(path).read_text() for path in log)
+    found = failures.failures(said)
     command = shlex.join(["snakemake", *sys.argv[1:]])
     print(f"\n{failures.describe(found, command)}\n", file=sys.stderr)
