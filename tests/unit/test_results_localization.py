@@ -53,7 +53,12 @@ def scores_of_sites(network, graphs, method):
 
 @pytest.mark.parametrize(
     ("pooling", "method"),
-    [("max", "wins"), ("contrast", "deviation"), *((p, "gradient") for p in POOLINGS)],
+    [
+        ("max", "wins"),
+        ("contrast", "deviation"),
+        ("outlier", "standardized"),
+        *((p, "gradient") for p in POOLINGS),
+    ],
 )
 def test_scores_do_not_depend_on_compression(pooling, method):
     _, compressed = built()
@@ -79,6 +84,7 @@ def test_wins_and_deviations_are_those_of_a_loop_over_sites():
     _, graphs = built(compression=False)
     wins = scores_of_sites(network_of("max"), graphs, "wins")
     deviations = scores_of_sites(network_of("contrast"), graphs, "deviation")
+    standardized = scores_of_sites(network_of("outlier"), graphs, "standardized")
     _, rows = features_of_sites(network_of("max"), graphs)
     features = rows[-1].numpy()
     for i in range(len(graphs)):
@@ -93,10 +99,13 @@ def test_wins_and_deviations_are_those_of_a_loop_over_sites():
         elements = graphs.atomic_number[part]
         for element in np.unique(elements):
             of = elements == element
+            away = mine[of] - mine[of].mean(axis=0)
             np.testing.assert_allclose(
-                deviations[part][of],
-                np.linalg.norm(mine[of] - mine[of].mean(axis=0), axis=1),
-                atol=1e-9,
+                deviations[part][of], np.linalg.norm(away, axis=1), atol=1e-9
+            )
+            scaled = away / np.sqrt(mine[of].var(axis=0) + 0.01**2)
+            np.testing.assert_allclose(
+                standardized[part][of], np.linalg.norm(scaled, axis=1), atol=1e-9
             )
 
 

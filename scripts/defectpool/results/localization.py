@@ -1,11 +1,12 @@
 """Where the network sees the defect: the site that it picks in each defective test structure.
 
-Three ways to score sites, all on the features after the last convolution:
+Ways to score sites, all on the features after the last convolution:
 
 - `wins`, for max pooling: the number of features of which the site is the largest in the crystal;
-  tied sites share a feature.
+  tied sites share a feature;
 - `deviation`, for contrast pooling: the length of the difference between the site's features and
-  the mean features of the sites of its element.
+  the mean features of the sites of its element;
+- `standardized`, for outlier pooling: the same, each feature in units of its standard deviation;
 - `gradient`, for any pooling: how much the site's features add to the logit of "defective" to
   first order, gradient times feature, summed over features (Pope et al., "Explainability methods
   for graph convolutional neural networks", CVPR 2019).
@@ -33,6 +34,7 @@ from defectpool.results import statistics
 from defectpool.training.dataset import Batch, Dataset
 from defectpool.training.fit import load_models
 from defectpool.training.network import CrystalGraphNetwork
+from defectpool.training.pooling import _ALIKE as ALIKE
 from defectpool.training.pooling import Sites
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ FIRST_SHELL = 1.25
 TIE = 1e-5
 
 AT_A_TIME = 64
+
+METHODS = ("wins", "deviation", "standardized", "gradient")
 
 
 class _Leaves(Sites):
@@ -62,7 +66,7 @@ class _Leaves(Sites):
 
 def methods(pooling: str) -> tuple[str, ...]:
     """Ways to score sites that a pooling has; the first is its own."""
-    own = {"max": ("wins",), "contrast": ("deviation",)}
+    own = {"max": ("wins",), "contrast": ("deviation",), "outlier": ("standardized",)}
     return (*own.get(pooling, ()), "gradient")
 
 
@@ -76,7 +80,7 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     batch
         Crystals.
     method
-        `wins`, `deviation` or `gradient`.
+        `wins`, `deviation`, `standardized` or `gradient`.
 
     Returns
     -------
@@ -89,15 +93,19 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
         (gradient,) = torch.autograd.grad(network.classify(sites).sum(), sites.leaves)
         return (gradient * sites.leaves.detach()).sum(1) / sites.multiplicity[:, 0]
     features = sites.leaves.detach()
-    if method == "deviation":
+    if method in ("deviation", "standardized"):
         elements = sites.elements
-        mean = elements.sum(features * sites.multiplicity) / elements.sum(sites.multiplicity)
-        return torch.linalg.vector_norm(features - elements.spread(mean), dim=1)
+        share = sites.multiplicity / elements.spread(elements.sum(sites.multiplicity))
+        deviation = features - elements.spread(elements.sum(features * share))
+        if method == "standardized":
+            variance = elements.spread(elements.sum(deviation.square() * share))
+            deviation = deviation * (variance + ALIKE**2).rsqrt()
+        return torch.linalg.vector_norm(deviation, dim=1)
     if method == "wins":
         won = (features == sites.crystals.spread(sites.crystals.max(features))).to(features.dtype)
         tied = sites.crystals.spread(sites.crystals.sum(won * sites.multiplicity))
         return (won / tied).sum(1)
-    raise DefectpoolError(f"method {method!r} is unknown: choose wins, deviation or gradient")
+    raise DefectpoolError(f"method {method!r} is unknown: choose from {list(METHODS)}")
 
 
 @dataclass(frozen=True)

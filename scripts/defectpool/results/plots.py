@@ -356,8 +356,8 @@ def distances_to_defect(located: pd.DataFrame, paths: Sequence[Path]) -> None:
 
     defects, supercells = _ordered(located["defect"]), _ordered(located["supercell"])
     names = _names(located)
-    top = float(np.ceil(located["distance"].quantile(0.98)))
-    edges = np.arange(0, top + 1.01, 1.0)
+    top = float(np.ceil(located["distance"].max()))
+    edges = np.arange(0, top + 1.5)  # 1 Å wide
     with _style():
         figure, grid = plt.subplots(
             len(supercells),
@@ -376,7 +376,7 @@ def distances_to_defect(located: pd.DataFrame, paths: Sequence[Path]) -> None:
                     if part.empty:
                         continue
                     part = part[part["method"] == part["method"].iloc[0]]
-                    share, _ = np.histogram(part["distance"].clip(upper=edges[-1]), edges)
+                    share, _ = np.histogram(part["distance"], edges)
                     axes.stairs(
                         100 * share / len(part), edges, color=STYLES[pooling]["color"],
                         linestyle=_line(convolution), linewidth=1.5,

@@ -29,6 +29,7 @@ PAGE = "viewer.html"
 METHODS = {
     "wins": "largest in most features",
     "deviation": "deviates most from its element",
+    "standardized": "deviates most from its element, in standard deviations",
     "gradient": "adds most to the logit (gradient × feature)",
 }
 
