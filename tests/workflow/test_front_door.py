@@ -52,6 +52,9 @@ def test_an_empty_selection(clone):
     assert done.returncode != 0
     log = (clone.folder / "results/logs/select_materials.log").read_text()
     assert "max_atoms" in log and "Traceback" not in log + text(done)
+    # what failed, in its own words, and how to go on
+    assert text(done).count("max_atoms") > 0
+    assert "snakemake --configfile my.yaml" in text(done)
 
 
 def test_one_host_and_two_folds(clone):
