@@ -21,7 +21,9 @@ rule train:
         mem_mb=lambda wildcards, input, attempt: int(
             (2000 + 20 * input.size_mb) * attempt
         ),
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        runtime=lambda wildcards, input, attempt: int(
+            (240 + 5 * input.size_mb) * attempt
+        ),
     params:
         network=settings("network"),
         training=settings("training", exclude={"device"}),

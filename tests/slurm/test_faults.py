@@ -170,10 +170,9 @@ def test_disk_full(campaign, cluster, tmp_path):
         c = campaign("max")
         (c.results / "state/vacancy/2x2/max").symlink_to(disk)
         filler = disk / "filler"
-        with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:
                 file.write(bytes(4096))
-                file.flush()
         assert c.run("--retries", "1") != 0
         assert "No space left on device" in c.training_log("max")
         filler.unlink()
