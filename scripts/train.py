@@ -22,7 +22,8 @@ with logging_to(snakemake.log[0]):
         if training["device"] == "cuda":
             raise DefectpoolError(f"training.device: cuda, and node {node} has no usable GPU")
     # There only for a split by prototype.
-    prototypes = read_prototypes(Path(path)) if (path := snakemake.input.get("hosts")) else None
+    hosts = snakemake.input.hosts
+    prototypes = read_prototypes(Path(hosts[0])) if hosts else None
     # A Snakemake that was killed may have left this very job running.
     with lease(state / "lease") as held:
         entry = snakemake.wildcards
