@@ -105,3 +105,28 @@ def source_files():
             "give the ASE database of C2DB, or use materials.source: embedded"
         )
     return [materials.path]
+
+
+def trained_on(wildcards):
+    """Return the entries that were trained on a defect and supercell."""
+    return [
+        entry
+        for entry in ENTRIES
+        if entry[:2] == (wildcards.defect, wildcards.supercell)
+    ]
+
+
+def files_trained_on(name):
+    """Return a function that gives one file of each of these entries."""
+    return lambda wildcards: [
+        str(Path("results/training", *entry, name)) for entry in trained_on(wildcards)
+    ]
+
+
+def labels_of(entry):
+    """Return an entry's labels in the report; only one, the pooling, can be a toggle."""
+    defect, supercell, pooling, convolution = entry
+    found = {"structures": f"{defect} {supercell}", "pooling": pooling}
+    return found | (
+        {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
+    )

@@ -14,32 +14,6 @@ localrules:
     write_summary,
 
 
-def trained_on(wildcards):
-    """Return the entries that were trained on a defect and supercell."""
-    return [
-        entry
-        for entry in ENTRIES
-        if entry[:2] == (wildcards.defect, wildcards.supercell)
-    ]
-
-
-def files_trained_on(name):
-    """Return a function that gives one file of each of these entries."""
-    return lambda wildcards: [
-        str(Path("results/training", *entry, name)) for entry in trained_on(wildcards)
-    ]
-
-
-# The pair of defect and supercell is one label, so that the pooling can be the toggle.
-def labels(entry):
-    """Return the labels of an entry in the report."""
-    defect, supercell, pooling, convolution = entry
-    found = {"structures": f"{defect} {supercell}", "pooling": pooling}
-    return found | (
-        {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
-    )
-
-
 # The largest supercell of the list is shown, since that is where it is hard.
 SHOWN = SETTINGS.supercells[-1]
 
@@ -162,7 +136,7 @@ rule gather_evidence:
                 str(Path("results/plots/entries", "_".join(entry) + ".svg")),
                 caption="report/entry.rst",
                 category="Each entry",
-                labels=labels(entry),
+                labels=labels_of(entry),
             )
             for entry in ENTRIES
         ],
