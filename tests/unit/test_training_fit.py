@@ -23,6 +23,10 @@ from defectpool.training.pooling import POOLINGS
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=4, folds=3, batch_size=8, learning_rate=0.01, device="cpu")
 
+# Kills in the test of resuming; more of them take a few seconds each.
+KILLS = int(os.environ.get("DEFECTPOOL_KILLS", "4"))
+LONG = TRAINING.model_copy(update={"epochs": 2 * KILLS})
+
 
 @pytest.fixture(scope="module")
 def graphs():
@@ -152,15 +156,11 @@ JOB = """
 import sys
 sys.path[:0] = [{scripts!r}, {here!r}]
 from pathlib import Path
-from test_training_fit import TRAINING, NETWORK, fit, campaign
-outcome = fit.cross_validate(campaign(12), "max", "gated", NETWORK, TRAINING, Path({state!r}),
+from test_training_fit import LONG, NETWORK, fit, campaign
+outcome = fit.cross_validate(campaign(12), "max", "gated", NETWORK, LONG, Path({state!r}),
                              save_every=0.0)
 outcome.write(*(Path({out!r}) / name for name in ("model.pt", "h.csv", "predictions.csv", "a")))
 """
-
-
-# Kills in the test of resuming; more of them take a few seconds each.
-KILLS = int(os.environ.get("DEFECTPOOL_KILLS", "4"))
 
 
 def start(folder: Path) -> subprocess.Popen:
@@ -192,11 +192,11 @@ def wait_for_states(folder: Path, job: subprocess.Popen, changes: int) -> None:
         time.sleep(0.002)
 
 
-def test_killed_at_any_moment_it_gives_the_same(reference, tmp_path):
+def test_killed_at_any_moment_it_gives_the_same(graphs, tmp_path):
     random = np.random.default_rng(0)
     for kill in range(KILLS):
         job = start(tmp_path)
-        wait_for_states(tmp_path, job, int(random.integers(2, 12)))
+        wait_for_states(tmp_path, job, int(random.integers(2, 8)))
         time.sleep(float(random.uniform(0, 0.02)))
         job.send_signal(signal.SIGKILL if kill % 2 else signal.SIGTERM)
         log = job.communicate()[0]
@@ -207,6 +207,7 @@ def test_killed_at_any_moment_it_gives_the_same(reference, tmp_path):
     log = job.communicate()[0]
     assert job.returncode == 0 and "goes on" in log
     folder = tmp_path / "reference"
+    reference = train(graphs, folder / "state", training=LONG)
     reference.write(*(folder / name for name in ("model.pt", "h.csv", "predictions.csv", "a")))
     for name in ("model.pt", "predictions.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
