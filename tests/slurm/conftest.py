@@ -96,15 +96,14 @@ class Campaign:
 
     def epochs(self, pooling: str) -> int:
         """Return how many times progress was reported by the running attempt."""
-        try:
-            log = self.results / f"logs/train/vacancy/2x2/{pooling}/gated.log"
-            return sum("epoch" in line and "loss" in line for line in log.read_text().splitlines())
-        except FileNotFoundError:
-            return 0
+        return sum("epoch" in line for line in self.training_log(pooling).splitlines())
 
     def training_log(self, pooling: str) -> str:
-        """Return the log of the last attempt of an entry."""
-        return (self.results / f"logs/train/vacancy/2x2/{pooling}/gated.log").read_text()
+        """Return the log of the last attempt of an entry; empty while there is none."""
+        try:
+            return (self.results / f"logs/train/vacancy/2x2/{pooling}/gated.log").read_text()
+        except FileNotFoundError:
+            return ""
 
     def wait_for_training(self, *poolings: str) -> dict[str, str]:
         """Wait until these entries train; return their job ids."""

@@ -152,9 +152,12 @@ def test_a_second_copy_at_home_waits_for_the_cluster(campaign, cluster):
         ["snakemake", "results/table.csv", "--configfile", "my.yaml", "--nolock"],
         cwd=c.folder, env=c.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    until("the second copy", lambda: "waiting for" in c.training_log("max"))
-    c.signal_training("max", signal.SIGCONT)
-    assert home.wait() == 0
+    try:
+        until("the second copy", lambda: "waiting for" in c.training_log("max"))
+        c.signal_training("max", signal.SIGCONT)
+        assert home.wait(120) == 0
+    finally:
+        home.kill()
     c.finish()
     assert sorted(path.name for path in c.leases("max")) == ["0001.json", "0002.json"]
     assert "goes on after 2 of 2 folds" in c.training_log("max")
