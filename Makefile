@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env table test test-slurm test-report benchmark lint format config lock clean
+.PHONY: env table report test test-slurm benchmark lint format config lock clean
 
 env: $(READY)
 
@@ -19,6 +19,11 @@ $(READY): envs/requirements.txt
 # The campaign on the embedded materials: results/table.csv, results/table.md, results/plots/.
 table: env
 	PATH="$(abspath $(BIN)):$$PATH" snakemake
+
+# Baselines, where the networks see the defect, and all of it in one file for any browser.
+report: env
+	PATH="$(abspath $(BIN)):$$PATH" snakemake evidence
+	PATH="$(abspath $(BIN)):$$PATH" snakemake evidence --report results/report.zip
 
 test: env
 	$(BIN)/python -m pytest
