@@ -16,6 +16,7 @@ from defectpool.config import (
 )
 from defectpool.errors import DefectpoolError
 from defectpool.graphs.shards import GraphSet, graph_set
+from defectpool.identity import seed as seed_of
 from defectpool.materials.families import read_prototypes
 from defectpool.materials.host import read_hosts
 from defectpool.materials.select import select_hosts
@@ -224,3 +225,20 @@ def test_shuffled_labels_teach_nothing(hosts, tmp_path):
     last = shuffled.history["epoch"] == training.epochs
     assert shuffled.history.loc[last, "train_accuracy"].min() > 0.7  # what it knew, by heart
     assert accuracy(trial(graphs.label, "true").predictions, 1000).low > 0.9
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_predictions_keep_to_the_split(hosts, split, tmp_path):
+    """What a training stores as tested in a fold is what the split says."""
+    graphs = real_graphs(hosts[0], "vacancy", "1x1")
+    network = NetworkSettings(width=4, hidden=4, gaussians=5)
+    training = TrainingSettings(epochs=1, folds=3, split=split, device="cpu")
+    outcome = cross_validate(
+        graphs, "mean", "gated", network, training, tmp_path, prototypes=hosts[1]
+    )
+    found = outcome.predictions.set_index("structure")["fold"]
+    dealt = deal(split, graphs, 3, seed_of(training.seed, 0), hosts[1])
+    assert (found.loc[graphs.structure].to_numpy() == dealt.fold).all()
+    several = outcome.predictions.groupby("formula")["fold"].nunique().max() > 1
+    if split != "prototype":  # polymorphs may be of two prototypes; they bar each other
+        assert several == (split == "random")

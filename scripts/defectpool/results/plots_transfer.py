@@ -135,7 +135,7 @@ def accuracy_by_rattle(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
 
 
 def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Accuracy by what is unseen in the test: a panel a defect, a marker a pooling.
+    """Accuracy by split: a panel a defect, a marker a pooling.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
             axes.set_title(str(defect))
             axes.set_xticks(range(len(splits)), splits, rotation=30, ha="right")
             axes.set_xlim(-0.6, len(splits) - 0.4)
-            axes.set_xlabel("unseen in the test")
+            axes.set_xlabel("split")
             axes.grid(axis="x", visible=False)
         grid[0][0].set_ylabel("accuracy (%)")
         grid[0][0].set_ylim(min(45.0, 100 * float(accuracies["accuracy_low"].min()) - 2), 101.5)
