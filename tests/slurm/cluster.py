@@ -65,7 +65,7 @@ PreemptMode=REQUEUE
 KillWait=10
 InactiveLimit=0
 SlurmctldTimeout=10
-SlurmdTimeout=5
+SlurmdTimeout=10
 MessageTimeout=10
 TCPTimeout=2
 ReturnToService=2
@@ -170,7 +170,7 @@ class Cluster:
         self.start_controller()
         for node in NODES:
             self.start_node(node)
-        until("idle nodes", lambda: self.node_states() == dict.fromkeys(NODES, "idle"))
+        until("idle nodes", lambda: self.node_states() == dict.fromkeys(NODES, "idle"), 120)
 
     def stop(self) -> None:
         """Cancel all jobs and end all daemons."""

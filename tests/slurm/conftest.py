@@ -234,8 +234,8 @@ def campaign(
     for copy in made:
         if copy.process and copy.process.poll() is None:
             os.killpg(copy.process.pid, signal.SIGKILL)
-    cluster.start()
     cluster.call("scancel", "--user", str(os.getuid()), check=False)
+    cluster.start()
     until("an empty queue", lambda: not cluster.call("squeue", "-h"), 60)
     for copy in made:
         assert copy.table() == undisturbed.table()

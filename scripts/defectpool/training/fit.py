@@ -52,7 +52,7 @@ FORMAT = "defectpool model 1"
 
 
 class Interrupted(SystemExit):
-    """SIGTERM or SIGUSR1 came, and the state is saved: exit status 75, "try again later"."""
+    """SIGTERM, SIGUSR1 or SIGHUP came; the state is saved. Exit status 75: "try again later"."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(75)
@@ -239,9 +239,9 @@ def train_step(
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGUSR1 instead of dying of them."""
+    """Collect SIGTERM, SIGUSR1 and SIGHUP (a closed terminal) instead of dying of them."""
     came: list[int] = []
-    wanted = (signal.SIGTERM, signal.SIGUSR1)
+    wanted = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
     try:
         before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in wanted}
     except ValueError:  # not in the main thread, where signals do not arrive anyway
