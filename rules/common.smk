@@ -95,16 +95,17 @@ def files_of(entries, name):
 
 
 def source_files():
-    """Return the database that the hosts come from, so that a newer one is noticed."""
+    """Return the database or archive that the hosts come from, so that a newer one is noticed."""
     materials = SETTINGS.materials
-    if materials.source != "database":
-        return []
-    if not Path(materials.path).is_file():
+    if materials.source == "database" and not Path(materials.path).is_file():
         raise WorkflowError(
             f"materials.path: there is no file {materials.path}; "
             "give the ASE database of C2DB, or use materials.source: embedded"
         )
-    return [materials.path]
+    one_file = (
+        materials.source in ("database", "files") and Path(materials.path).is_file()
+    )
+    return [materials.path] if one_file else []
 
 
 def trained_on(wildcards):
