@@ -26,7 +26,7 @@ report: env
 	PATH="$(abspath $(BIN)):$$PATH" snakemake evidence --report results/report.zip
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 # Needs SLURM (Debian: slurmctld slurmd slurm-client munge slurmdbd mariadb-server).
 test-slurm: env
