@@ -236,7 +236,11 @@ class TrainingSettings(Section):
     folds: int = Field(5, ge=2, description="Folds of hosts; each is the test set once.")
     repeats: int = Field(1, ge=1, description="Repetitions with other folds and weights.")
     validation: float = Field(
-        0.1, gt=0, lt=0.5, description="Share of the training formulas that picks the epoch."
+        0.1,
+        gt=0,
+        lt=0.5,
+        description="Share of the training formulas that picks the epoch: that up to which the "
+        "last five were best.",
     )
     split: Split = Field(
         "formula",

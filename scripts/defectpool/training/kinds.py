@@ -22,7 +22,7 @@ from defectpool.identity import seed as seed_of
 from defectpool.structures.names import kind_of
 from defectpool.training import device as devices
 from defectpool.training.dataset import Dataset
-from defectpool.training.fit import predict
+from defectpool.training.fit import VALIDATION_WINDOW, predict
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.splits import deal
 
@@ -138,6 +138,8 @@ def _fit(
         optimizer, max_lr=training.learning_rate, total_steps=training.epochs * steps
     )
     best, found, chosen = -1.0, torch.empty(0), 0
+    window = min(VALIDATION_WINDOW, training.epochs)
+    recent: list[float] = []
     for epoch in range(training.epochs):
         order = np.random.default_rng(seed_of(training.seed, "batches", *place, epoch)).permutation(
             train
@@ -149,7 +151,9 @@ def _fit(
             optimizer.step()
             schedule.step()
         watched = predict(model, dataset, np.concatenate([validation, test])).argmax(1)
-        right = float((watched[: len(validation)] == target[validation]).float().mean())
-        if right >= best:  # among equally good epochs the last, as in the table
+        recent.append(float((watched[: len(validation)] == target[validation]).float().mean()))
+        right = round(float(np.mean(recent[-window:])), 9)
+        # by the last epochs together, and among equally good ones the last, as in the table
+        if len(recent) >= window and right >= best:
             best, found, chosen = right, watched[len(validation) :], epoch + 1
     return found, chosen
