@@ -80,8 +80,8 @@ class Outcome:
     predictions
         One row a repeat and structure, made when it was in the test fold: structure, host,
         formula, pair, name, repeat, fold, label, probability (at the epoch up to which the last
-        five were best on the validation formulas), probability_best_epoch (at the epoch that was best on the test fold,
-        as the published table chose it).
+        five were best on the validation formulas), probability_best_epoch (at the epoch that was
+        best on the test fold, as the published table chose it).
     audit
         Versions, device, threads, seconds, graphs a second, peak memory.
     """
