@@ -8,13 +8,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep together what shares a cluster or a finished campaign when workers share the tests."""
-    for item in items:
-        folder = item.path.parent
-        together = folder if folder.name in ("slurm", "workflow", "report") else item.path
-        item.add_marker(pytest.mark.xdist_group(str(together.relative_to(ROOT))))
+    folder = item.path.parent
+    together = folder if folder.name in ("slurm", "workflow", "report") else item.path
+    item.add_marker(pytest.mark.xdist_group(str(together.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")
