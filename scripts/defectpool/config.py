@@ -5,7 +5,6 @@ applied to point defects). `config/config.yaml`, its JSON schema and the table o
 `config/README.md` are generated from these types by `python scripts/generate_config.py`.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,40 +18,16 @@ from pydantic import (
 )
 
 from defectpool.errors import DefectpoolError
+from defectpool.supercells import cells, supercell_label
 
 DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
 Pooling = Literal["mean", "max", "sum", "softmax", "contrast", "outlier"]
 Convolution = Literal["gated", "summed"]
 Split = Literal["formula", "random", "element", "prototype"]
 
-SUPERCELL = re.compile(r"[1-9]\d*x[1-9]\d*|-?\d+_-?\d+x-?\d+_-?\d+")
-
-
-def supercell_label(value: Any) -> str:
-    """Label of a supercell: "2x2" as it is, [[2, 1], [-1, 1]] as "2_1x-1_1"."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = f"{value}x{value}"
-    elif isinstance(value, (list, tuple)):
-        value = "x".join("_".join(str(entry) for entry in row) for row in value)
-    if not isinstance(value, str) or not SUPERCELL.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no supercell: write 2x2, 3x2 or a 2 by 2 matrix of whole numbers"
-        )
-    return value
-
-
-def supercell_matrix(label: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """In-plane matrix of a supercell label; its rows are the new a and b in units of the old."""
-    first, second = label.split("x")
-    if "_" in label:
-        (a, b), (c, d) = (tuple(int(n) for n in row.split("_")) for row in (first, second))
-        return (a, b), (c, d)
-    return (int(first), 0), (0, int(second))
-
 
 def _proper(label: str) -> str:
-    (a, b), (c, d) = supercell_matrix(label)
-    if a * d - b * c == 0:
+    if not cells(label):
         raise ValueError(f"supercell {label} has no area: its rows are parallel")
     return label
 

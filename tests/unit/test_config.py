@@ -9,8 +9,9 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from defectpool.config import Config, load, supercell_matrix
+from defectpool.config import Config, load
 from defectpool.errors import DefectpoolError
+from defectpool.supercells import supercell_matrix
 
 ROOT = Path(__file__).resolve().parents[2]
 

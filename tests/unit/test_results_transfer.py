@@ -9,6 +9,7 @@ from crystal_examples import graphs, pair
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.results import plots_transfer, table, transfer
+from defectpool.supercells import cells
 from defectpool.training.dataset import Dataset
 from defectpool.training.fit import cross_validate, load_models
 
@@ -109,5 +110,5 @@ def test_from_files_to_figures(trained, tmp_path):
 
 
 def test_cells():
-    assert transfer.cells("3x2") == 6
-    assert transfer.cells("2_1x-1_1") == 3
+    assert cells("3x2") == 6
+    assert cells("2_1x-1_1") == 3

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from defectpool.config import Config, supercell_matrix
+from defectpool.config import Config
 from defectpool.errors import DefectpoolError
+from defectpool.supercells import cells
 
 # Sites in a C2DB host's primitive cell, on average.
 SITES = 6.0
@@ -131,8 +132,7 @@ def estimate(config: Config, hosts: int, rates: Mapping[str, float] | None = Non
     total, build_ms, disk, cpu, longest = 0.0, 0.0, 0.0, 0.0, 0.0
     gpu = 0.0
     for label in config.supercells:
-        (a, b), (c, d) = supercell_matrix(label)
-        sites = SITES * abs(a * d - b * c)
+        sites = SITES * cells(label)
         for defect in config.defects:
             each = ALL[defect] if config.structures.choose == "all" else config.structures.choose
             structures = 2.0 * hosts * min(each, ALL[defect])

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from defectpool.config import supercell_matrix
 from defectpool.errors import DefectpoolError
 from defectpool.identity import seed as seed_of
 from defectpool.results import statistics
+from defectpool.supercells import cells
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
@@ -94,7 +94,6 @@ def predict(
             "the predictions are of other structures than the graphs; run the training again"
         )
     counts = compositions(graphs)
-    (a, b), (c, d) = supercell_matrix(supercell)
     parts = []
     for repeat, part in folds.groupby("repeat", sort=True):
         rows = row.loc[part["structure"]].to_numpy()
@@ -105,7 +104,7 @@ def predict(
         elif split != "host":
             raise DefectpoolError(f"split {split!r} is unknown: choose host or random")
         probability = BASELINES[baseline](
-            counts[rows], part["label"].to_numpy(), fold, abs(a * d - b * c), seed
+            counts[rows], part["label"].to_numpy(), fold, cells(supercell), seed
         )
         parts.append(part.assign(fold=fold, probability=probability))
     found = pd.concat(parts).reset_index(drop=True)
@@ -170,9 +169,9 @@ def _composition(
 
 
 def _divisibility(
-    counts: NDArray[np.int64], _: NDArray[np.int64], __: NDArray[np.int64], cells: int, seed: int
+    counts: NDArray[np.int64], _: NDArray[np.int64], __: NDArray[np.int64], size: int, seed: int
 ) -> Floats:
-    return (counts % cells != 0).any(axis=1).astype(np.float64)
+    return (counts % size != 0).any(axis=1).astype(np.float64)
 
 
 def _cross_validated(

@@ -19,7 +19,7 @@ from defectpool.results.plots import (
     _save,
     _style,
 )
-from defectpool.results.transfer import cells
+from defectpool.supercells import cells
 
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 

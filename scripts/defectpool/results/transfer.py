@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from defectpool.config import supercell_matrix
 from defectpool.errors import DefectpoolError
 from defectpool.results import statistics
 
@@ -163,9 +162,3 @@ def accuracies(predictions: pd.DataFrame, by: str, resamples: int) -> pd.DataFra
             }
         )
     return pd.DataFrame(rows, columns=[*ENTRY, by, "sites", *ACCURACY])
-
-
-def cells(label: str) -> int:
-    """Return the number of unit cells in a supercell."""
-    (a, b), (c, d) = supercell_matrix(label)
-    return abs(a * d - b * c)

@@ -12,7 +12,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from defectpool.config import supercell_label, supercell_matrix
+from defectpool.supercells import supercell_label, supercell_matrix
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
 

@@ -1,0 +1,38 @@
+"""Labels of supercells, which folders, configs and tables share.
+
+They stand apart from the config, whose keys reach a job one by one: what a label means is science,
+and a change of it is a changed result.
+"""
+
+import re
+from typing import Any
+
+SUPERCELL = re.compile(r"[1-9]\d*x[1-9]\d*|-?\d+_-?\d+x-?\d+_-?\d+")
+
+
+def supercell_label(value: Any) -> str:
+    """Label of a supercell: "2x2" as it is, [[2, 1], [-1, 1]] as "2_1x-1_1"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"{value}x{value}"
+    elif isinstance(value, (list, tuple)):
+        value = "x".join("_".join(str(entry) for entry in row) for row in value)
+    if not isinstance(value, str) or not SUPERCELL.fullmatch(value):
+        raise ValueError(
+            f"{value!r} is no supercell: write 2x2, 3x2 or a 2 by 2 matrix of whole numbers"
+        )
+    return value
+
+
+def supercell_matrix(label: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """In-plane matrix of a supercell label; its rows are the new a and b in units of the old."""
+    first, second = label.split("x")
+    if "_" in label:
+        (a, b), (c, d) = (tuple(int(n) for n in row.split("_")) for row in (first, second))
+        return (a, b), (c, d)
+    return (int(first), 0), (0, int(second))
+
+
+def cells(label: str) -> int:
+    """Return the number of unit cells in a supercell; 0 if its rows are parallel."""
+    (a, b), (c, d) = supercell_matrix(label)
+    return abs(a * d - b * c)
