@@ -15,7 +15,7 @@ from crystal_examples import campaign
 
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
-from defectpool.training import fit, state
+from defectpool.training import fit, recipe, state
 from defectpool.training.dataset import Dataset
 from defectpool.training.network import initial_network
 from defectpool.training.pooling import POOLINGS
@@ -82,7 +82,7 @@ def test_outcome(graphs, reference, tmp_path):
         of_fold = history[history.fold == one["fold"]].set_index("epoch")
         accuracy = ((rows.probability > 0.5) == (rows.label == 1)).mean()
         assert accuracy == pytest.approx(of_fold.test_accuracy[one["epoch"]])
-        window = min(fit.VALIDATION_WINDOW, len(of_fold))
+        window = min(recipe.VALIDATION_WINDOW, len(of_fold))
         smooth = of_fold.validation_accuracy.rolling(window).mean().round(9)
         assert one["epoch"] == smooth[::-1].idxmax()
         best = ((rows.probability_best_epoch > 0.5) == (rows.label == 1)).mean()
@@ -278,7 +278,8 @@ def test_state_generations(tmp_path):
     assert state.load(path, "b")[0] is None
     assert len(state.load(path, "b")[1]) == 1, "the damaged one is set aside, the other is named"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.state.damaged", "x.state.previous"]
-    state.remove(path)
+    for file in tmp_path.iterdir():
+        file.unlink()
     assert state.load(path, "a") == (None, [])
 
 

@@ -53,6 +53,8 @@ def test(
         A host was tested in several folds of a repeat, as random splits do.
     """
     from defectpool.training.fit import predict
+    from defectpool.training.recipe import in_order
+    from defectpool.training.recipe import tested as tested_rows
 
     folds = tested[["repeat", "fold", "host"]].drop_duplicates()
     if folds.duplicated(["repeat", "host"]).any():
@@ -68,19 +70,15 @@ def test(
         if not len(rows):
             continue
         tables.append(
-            pd.DataFrame(
-                {
-                    **{
-                        key: np.asarray(getattr(graphs, key))[rows].astype(str)
-                        for key in ("structure", "host", "formula", "name")
-                    },
-                    "sites": sites[rows],
-                    "repeat": repeat,
-                    "fold": fold,
-                    "label": np.asarray(graphs.label)[rows].astype(int),
-                    "probability": predict(network, dataset, rows).double().sigmoid().numpy(),
-                    "row": rows,
-                }
+            tested_rows(
+                graphs,
+                rows,
+                ("structure", "host", "formula", "name"),
+                sites=sites[rows],
+                repeat=repeat,
+                fold=fold,
+                label=np.asarray(graphs.label)[rows].astype(int),
+                probability=predict(network, dataset, rows).double().sigmoid().numpy(),
             )
         )
     if not tables:
@@ -88,8 +86,7 @@ def test(
             "no structure of a host on which the networks were tested could be made; the lists of "
             "skipped structures give the reasons"
         )
-    found = pd.concat(tables).sort_values(["repeat", "row"], kind="stable")
-    return found.drop(columns="row").reset_index(drop=True)
+    return in_order(tables)
 
 
 def test_entries(

@@ -40,6 +40,14 @@ from defectpool.training import state as states
 from defectpool.training.dataset import Batch, Dataset
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.progress import Progress
+from defectpool.training.recipe import (
+    batches_of,
+    in_order,
+    optimizer_of,
+    steps_of,
+    tested,
+    validation_score,
+)
 from defectpool.training.splits import deal
 
 if TYPE_CHECKING:
@@ -47,10 +55,6 @@ if TYPE_CHECKING:
 
 # Crystals that are evaluated together: no gradients are kept, so more fit than in training.
 EVALUATION_BATCH = 256
-
-# Epochs over which the validation accuracy is averaged before the best one is taken: of a few dozen
-# structures a single epoch may have many right by luck.
-VALIDATION_WINDOW = 5
 
 FORMAT = "defectpool model 1"
 
@@ -344,7 +348,6 @@ class _Job:
         watched = np.concatenate([validation, test])
         watched_batches = _evaluation_batches(self.dataset, watched)
         watched_labels = torch.cat([batch.label for batch in watched_batches]) > 0.5
-        steps = -(-len(train) // training.batch_size)
         network = initial_network(
             self.pooling,
             self.convolution,
@@ -352,15 +355,7 @@ class _Job:
             self.radius,
             seed_of(training.seed, "weights", repeat, fold),
         ).to(self.device)
-        optimizer = torch.optim.AdamW(
-            network.parameters(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=training.learning_rate, total_steps=training.epochs * steps
-        )
+        optimizer, schedule = optimizer_of(network, training, steps_of(train, training))
         now: dict[str, Any] = self.done["current"]
         if now is None:
             now = {"epoch": 0, "losses": [], "right": [], "history": [], "seconds": 0.0,
@@ -384,10 +379,7 @@ class _Job:
 
         for epoch in range(now["epoch"], training.epochs):
             begin = time.monotonic()
-            order = np.random.default_rng(
-                seed_of(training.seed, "batches", repeat, fold, epoch)
-            ).permutation(train)
-            batches = np.array_split(order, steps)
+            batches = batches_of(train, training, repeat, fold, epoch)
             for rows in batches[len(losses) :]:
                 if self.stopping or time.monotonic() - self.saved > self.save_every:
                     self._save(snapshot())
@@ -407,21 +399,20 @@ class _Job:
                 "fold": fold,
                 "epoch": epoch + 1,
                 "loss": float(np.average(values, weights=[len(rows) for rows in batches])),
-                "train_accuracy": int(sum(int(x) for x in right)) / len(train),
+                "train_accuracy": int(torch.stack(right).sum()) / len(train),
                 "validation_accuracy": float(hits[: len(validation)].mean()),
                 "test_accuracy": float(hits[len(validation) :].mean()),
                 "seconds": round(now["seconds"], 4),
             }
             now["history"].append(row)
             probability = logits[len(validation) :].double().sigmoid().cpu()
-            # among equally good epochs the last: the learning rate has come down furthest
-            window = min(VALIDATION_WINDOW, training.epochs)
-            recent = [past["validation_accuracy"] for past in now["history"][-window:]]
-            accuracy = round(float(np.mean(recent)), 9)
             best = now["best"]
-            if len(recent) == window and (best is None or accuracy >= best["accuracy"]):
+            score = validation_score(
+                [past["validation_accuracy"] for past in now["history"]], training
+            )
+            if score is not None and (best is None or score >= best["accuracy"]):
                 now["best"] = {
-                    "accuracy": accuracy,
+                    "accuracy": score,
                     "epoch": epoch + 1,
                     "probability": probability,
                     "weights": _on_cpu(network.state_dict()),
@@ -503,26 +494,20 @@ class _Job:
 
     def _outcome(self) -> Outcome:
         finished = self.done["finished"]
-        tables = []
-        for one in finished:
-            rows = one["test"].numpy()
-            tables.append(
-                pd.DataFrame(
-                    {
-                        **{
-                            name: np.asarray(getattr(self.graphs, name))[rows].astype(str)
-                            for name in ("structure", "host", "formula", "pair", "name")
-                        },
-                        "repeat": one["repeat"],
-                        "fold": one["fold"],
-                        "label": np.asarray(self.graphs.label)[rows].astype(int),
-                        "probability": one["probability"].numpy(),
-                        "probability_best_epoch": one["probability_best_epoch"].numpy(),
-                        "row": rows,
-                    }
+        predictions = in_order(
+            [
+                tested(
+                    self.graphs,
+                    rows := one["test"].numpy(),
+                    repeat=one["repeat"],
+                    fold=one["fold"],
+                    label=np.asarray(self.graphs.label)[rows].astype(int),
+                    probability=one["probability"].numpy(),
+                    probability_best_epoch=one["probability_best_epoch"].numpy(),
                 )
-            )
-        predictions = pd.concat(tables).sort_values(["repeat", "row"], kind="stable")
+                for one in finished
+            ]
+        )
         model = {
             "format": FORMAT,
             "pooling": self.pooling,
@@ -539,7 +524,7 @@ class _Job:
         return Outcome(
             model,
             history,
-            predictions.drop(columns="row").reset_index(drop=True),
+            predictions,
             audits.record(
                 self.started,
                 seconds=round(seconds, 3),

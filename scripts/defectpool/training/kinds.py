@@ -22,8 +22,16 @@ from defectpool.identity import seed as seed_of
 from defectpool.structures.names import kind_of
 from defectpool.training import device as devices
 from defectpool.training.dataset import Dataset
-from defectpool.training.fit import VALIDATION_WINDOW, predict
+from defectpool.training.fit import predict
 from defectpool.training.network import CrystalGraphNetwork, initial_network
+from defectpool.training.recipe import (
+    batches_of,
+    in_order,
+    optimizer_of,
+    steps_of,
+    tested,
+    validation_score,
+)
 from defectpool.training.splits import deal
 
 if TYPE_CHECKING:
@@ -91,23 +99,13 @@ def cross_validate(
                 f"{epoch}, test accuracy {right:.3f}, {time.monotonic() - started:.0f} s",
                 flush=True,
             )
+            predicted = np.array(kinds)[found.cpu().numpy()]
             tables.append(
-                pd.DataFrame(
-                    {
-                        **{
-                            key: np.asarray(getattr(graphs, key))[test].astype(str)
-                            for key in ("structure", "host", "formula", "pair", "name")
-                        },
-                        "repeat": repeat,
-                        "fold": fold,
-                        "kind": names[test],
-                        "predicted": np.array(kinds)[found.cpu().numpy()],
-                        "row": test,
-                    }
+                tested(
+                    graphs, test, repeat=repeat, fold=fold, kind=names[test], predicted=predicted
                 )
             )
-    table = pd.concat(tables).sort_values(["repeat", "row"], kind="stable")
-    return table.drop(columns="row").reset_index(drop=True)
+    return in_order(tables)
 
 
 def _network(
@@ -130,30 +128,19 @@ def _fit(
     place: tuple[int, int],
 ) -> tuple[torch.Tensor, int]:  # fmt: skip
     """Return the kinds predicted for the test rows at the chosen epoch, and that epoch."""
-    steps = -(-len(train) // training.batch_size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=training.learning_rate, total_steps=training.epochs * steps
-    )
+    optimizer, schedule = optimizer_of(model, training, steps_of(train, training))
     best, found, chosen = -1.0, torch.empty(0), 0
-    window = min(VALIDATION_WINDOW, training.epochs)
-    recent: list[float] = []
+    accuracies: list[float] = []
     for epoch in range(training.epochs):
-        order = np.random.default_rng(seed_of(training.seed, "batches", *place, epoch)).permutation(
-            train
-        )
         model.train()
-        for rows in np.array_split(order, steps):
+        for rows in batches_of(train, training, *place, epoch):
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(model(dataset.batch(rows)), target[rows]).backward()
             optimizer.step()
             schedule.step()
         watched = predict(model, dataset, np.concatenate([validation, test])).argmax(1)
-        recent.append(float((watched[: len(validation)] == target[validation]).float().mean()))
-        right = round(float(np.mean(recent[-window:])), 9)
-        # by the last epochs together, and among equally good ones the last, as in the table
-        if len(recent) >= window and right >= best:
-            best, found, chosen = right, watched[len(validation) :], epoch + 1
+        accuracies.append(float((watched[: len(validation)] == target[validation]).float().mean()))
+        score = validation_score(accuracies, training)
+        if score is not None and score >= best:
+            best, found, chosen = score, watched[len(validation) :], epoch + 1
     return found, chosen

@@ -11,8 +11,8 @@ class Progress:
 
     Parameters
     ----------
-    epochs
-        Epochs of all folds together.
+    title
+        What is trained.
     graphs
         Graphs in all epochs together, for graphs a second and the time left.
     done

@@ -68,9 +68,3 @@ def load(path: Path, key: str) -> tuple[dict[str, Any] | None, list[str]]:
             continue
         return torch.load(io.BytesIO(content), weights_only=True), notes
     return None, notes
-
-
-def remove(path: Path) -> None:
-    """Remove all generations once the results are written."""
-    for file in (path, _previous(path)):
-        file.unlink(missing_ok=True)
