@@ -27,6 +27,7 @@ grouped by their neighbours themselves. So the compression does not rest on luck
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,24 +93,19 @@ def _group(
     """Give numbers to the distinct (colour, row), in order of appearance, and their first sites."""
     # The site's own colour is mixed once more: it must not be taken for one of the row.
     own = mix(mix(colours.view(np.uint64)))
-    number, first = _numbered(
-        *np.unique(
-            mix(own + mix(rows.view(np.uint64)).sum(axis=1, dtype=np.uint64)),
-            return_index=True,
-            return_inverse=True,
-        )[1:]
+    number, first = number_by_first(
+        mix(own + mix(rows.view(np.uint64)).sum(axis=1, dtype=np.uint64))
     )
     leader = first[number]
     if np.array_equal(colours, colours[leader]) and np.array_equal(rows, rows[leader]):
         return number, first
     whole = np.column_stack([colours, rows])  # two hashes collide: compare the rows themselves
-    return _numbered(*np.unique(whole, axis=0, return_index=True, return_inverse=True)[1:])
+    return number_by_first(whole)
 
 
-def _numbered(
-    first: NDArray[np.int64], inverse: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Order what `np.unique` found by first appearance instead of by value."""
+def number_by_first(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return a number for each key (or row), counted up as new ones occur, and where each does."""
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
@@ -142,7 +138,7 @@ def refine(
         First site of each class.
     """
     offsets = starts(target, len(colours))
-    current, first = _numbered(*np.unique(colours, return_index=True, return_inverse=True)[1:])
+    current, first = number_by_first(colours)
     width = int(bins.max(initial=0)) + 1
     for _ in range(rounds):
         before = len(first)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defectpool.errors import DefectpoolError
+from defectpool.graphs.compression import mix, number_by_first
 from defectpool.graphs.elements import feature_table
 
 if TYPE_CHECKING:
@@ -251,14 +252,14 @@ def refine(graphs: GraphSet, rounds: int) -> tuple[Integers, list[Round], Intege
     found = []
     for _ in range(rounds):
         keys = (colour[target], colour[source], distance)
-        message, first = _number_by_first(_pack(keys))
+        message, first = number_by_first(_pack(keys))
         # equal messages at one node become one entry with their summed multiplicity
         entry, entry_of_edge = np.unique(target * (len(first) + 1) + message, return_inverse=True)
         at, kind = entry // (len(first) + 1), entry % (len(first) + 1)
         count = np.bincount(entry_of_edge, weights=multiplicity, minlength=len(entry))
         count = count.astype(np.int64)
         offset = np.searchsorted(at, np.arange(len(colour) + 1))
-        refined, node = _number_by_first(_signatures(colour, offset, kind, count))
+        refined, node = number_by_first(_signatures(colour, offset, kind, count))
         order = np.argsort(colour[node], kind="stable")  # sites of one colour before stay together
         refined, node = np.argsort(order)[refined], node[order]
         taken, begin = _slices(offset, node)
@@ -313,33 +314,17 @@ def _pack(keys: Sequence[Integers]) -> Integers:
     return first * sizes[2] + keys[2]
 
 
-def _number_by_first(keys: Integers) -> tuple[Integers, Integers]:
-    """Return a number for each key, counting up as new keys occur, and where each first occurs."""
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return rank[inverse.reshape(-1)], first[order]
-
-
 def _signatures(colour: Integers, offset: Integers, kind: Integers, count: Integers) -> Integers:
     """Return a number for each node, equal where colour and multiset of (kind, count) are equal."""
     base = kind.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + count.astype(np.uint64)
     halves = []
     for salt in (0x243F6A8885A308D3, 0x13198A2E03707344):
         running = np.zeros(len(base) + 1, dtype=np.uint64)
-        np.cumsum(_mix(base + np.uint64(salt)), out=running[1:])  # modulo 2**64, as differences are
-        total = _mix(colour.astype(np.uint64) + np.uint64(salt))
+        np.cumsum(mix(base + np.uint64(salt)), out=running[1:])  # modulo 2**64, as differences are
+        total = mix(colour.astype(np.uint64) + np.uint64(salt))
         total += running[offset[1:]] - running[offset[:-1]]
         halves.append(np.unique(total, return_inverse=True)[1].reshape(-1).astype(np.int64))
     return halves[0] * (int(halves[1].max(initial=0)) + 1) + halves[1]
-
-
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scramble 64 bits (the finalizer of SplitMix64; Steele, Lea and Flood 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def _slices(offset: Integers, chosen: Integers) -> tuple[Integers, Integers]:
