@@ -34,8 +34,7 @@ from defectpool.results import statistics
 from defectpool.training.dataset import Batch, Dataset
 from defectpool.training.fit import load_models
 from defectpool.training.network import CrystalGraphNetwork
-from defectpool.training.pooling import _ALIKE as ALIKE
-from defectpool.training.pooling import Sites
+from defectpool.training.pooling import Sites, deviation, standardized
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
@@ -94,13 +93,9 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
         return (gradient * sites.leaves.detach()).sum(1) / sites.multiplicity[:, 0]
     features = sites.leaves.detach()
     if method in ("deviation", "standardized"):
-        elements = sites.elements
-        share = sites.multiplicity / elements.spread(elements.sum(sites.multiplicity))
-        deviation = features - elements.spread(elements.sum(features * share))
-        if method == "standardized":
-            variance = elements.spread(elements.sum(deviation.square() * share))
-            deviation = deviation * (variance + ALIKE**2).rsqrt()
-        return torch.linalg.vector_norm(deviation, dim=1)
+        with torch.no_grad():
+            apart = deviation(sites) if method == "deviation" else standardized(sites)
+        return torch.linalg.vector_norm(apart, dim=1)
     if method == "wins":
         won = (features == sites.crystals.spread(sites.crystals.max(features))).to(features.dtype)
         tied = sites.crystals.spread(sites.crystals.sum(won * sites.multiplicity))

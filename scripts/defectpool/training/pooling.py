@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -60,6 +61,8 @@ class Sites:
         Sites that each node stands for, [nodes, 1].
     crystals, elements
         The nodes grouped by crystal, and by element within each crystal (`Groups`).
+    element_sites
+        Sites of each element in each crystal, [elements, 1].
     """
 
     def __init__(self, rows: list[Tensor], batch: Batch) -> None:
@@ -70,7 +73,7 @@ class Sites:
             batch.crystal, Rows(self._each[:-1], batch.offset), Rows(batch.crystal, self._each)
         )
 
-    @property
+    @cached_property
     def elements(self) -> Groups:
         """The nodes grouped by element within each crystal."""
         number = self._batch.element
@@ -78,6 +81,11 @@ class Sites:
         every = torch.arange(self._batch.elements + 1, dtype=torch.int32, device=number.device)
         offset = torch.searchsorted(number.index_select(0, order), every).to(torch.int32)
         return Groups(number, Rows(order, offset), Rows(number, self._each))
+
+    @cached_property
+    def element_sites(self) -> Tensor:
+        """Sites of each element in each crystal, [elements, 1]."""
+        return self.elements.sum(self.multiplicity)
 
     @property
     def features(self) -> Tensor:
@@ -148,6 +156,23 @@ def softmax(sites: Sites) -> Tensor:
     return numerator / sites.crystals.sum(torch.stack(weights).sum(0))
 
 
+# Spread of features below which sites count as alike; features are of the order of 1.
+ALIKE = 0.01
+
+
+def deviation(sites: Sites) -> Tensor:
+    """Features of each site less their mean over the sites of its element, [nodes, F]."""
+    centre = sites.elements.sum(sites.features * sites.multiplicity) / sites.element_sites
+    return sites.features - sites.elements.spread(centre)
+
+
+def standardized(sites: Sites) -> Tensor:
+    """Deviation of each site in units of the standard deviation over its element, [nodes, F]."""
+    apart = deviation(sites)
+    variance = sites.elements.sum(apart.square() * sites.multiplicity) / sites.element_sites
+    return apart * sites.elements.spread((variance + ALIKE**2).rsqrt())
+
+
 def contrast(sites: Sites) -> Tensor:
     r"""Largest deviation of a site from the sites of its own element, [crystals, F].
 
@@ -157,14 +182,7 @@ def contrast(sites: Sites) -> Tensor:
     with E(i) the sites of i's element in the same crystal. In a perfect crystal equivalent sites
     are alike, however large the supercell; a defect makes some differ. Ties as in `max`.
     """
-    elements = sites.elements
-    count = elements.sum(sites.multiplicity)
-    centre = elements.sum(sites.features * sites.multiplicity) / count
-    return _largest(sites, (sites.features - elements.spread(centre)).abs())
-
-
-# Spread of features below which sites count as alike; features are of the order of 1.
-_ALIKE = 0.01
+    return _largest(sites, deviation(sites).abs())
 
 
 def outlier(sites: Sites) -> Tensor:
@@ -180,13 +198,7 @@ def outlier(sites: Sites) -> Tensor:
     :math:`\sqrt{(1 - p) / p}` whatever their features: 1 for two kinds of sites in equal numbers,
     and the more, the fewer sites a defect touches. Ties as in `max`.
     """
-    elements = sites.elements
-    count = elements.sum(sites.multiplicity)
-    mean = elements.sum(sites.features * sites.multiplicity) / count
-    deviation = sites.features - elements.spread(mean)
-    variance = elements.sum(deviation.square() * sites.multiplicity) / count
-    scale = elements.spread((variance + _ALIKE**2).rsqrt())
-    return _largest(sites, deviation.abs() * scale)
+    return _largest(sites, standardized(sites).abs())
 
 
 POOLINGS: dict[str, Callable[[Sites], Tensor]] = {
