@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.files import replacing
+from defectpool.files import write_text
 from defectpool.job import logging_to
 from defectpool.results import table
 from defectpool.results.predictions import read_audit, read_predictions
@@ -31,6 +31,5 @@ with logging_to(snakemake.log[0]):
     table.write_csv(frame, Path(snakemake.output.csv))
     table.write_csv(figures, Path(snakemake.output.statistics))
     table.write_csv(comparisons, Path(snakemake.output.comparisons))
-    with replacing(snakemake.output.markdown) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(snakemake.output.markdown, text)
     print(text)

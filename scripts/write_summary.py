@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from defectpool.files import write_text
 from defectpool.job import logging_to
 from defectpool.results import summary, table
 from defectpool.results.predictions import read_audit
@@ -22,4 +23,4 @@ with logging_to(snakemake.log[0]):
         audits=[read_audit(Path(path)) for path in source.audits],
         settings=snakemake.params.settings,
     )  # fmt: skip
-    summary.write(text, Path(snakemake.output[0]))
+    write_text(snakemake.output[0], text)

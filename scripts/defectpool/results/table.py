@@ -65,21 +65,15 @@ def entry_row(
     resamples
         Bootstrap resamples of the hosts.
     """
-    chosen = statistics.accuracy(predictions, resamples)
     best = statistics.accuracy(predictions, resamples, column="probability_best_epoch")
     entry = {name: key[name] for name in KEY}
     return entry | {
-        "accuracy": chosen.value,
-        "accuracy_low": chosen.low,
-        "accuracy_high": chosen.high,
-        "accuracy_best_epoch": best.value,
-        "n_hosts": int(predictions["host"].nunique()),
-        "n_test": int(predictions["structure"].nunique()),
+        **statistics.accuracy(predictions, resamples).columns("accuracy"),
+        **best.columns("accuracy_best_epoch"),
+        **statistics.counts(predictions),
         "published": published_accuracy(**entry),
         "seconds": float(audit["seconds"]),
         "device": str(audit["device"]),
-        "accuracy_best_epoch_low": best.low,
-        "accuracy_best_epoch_high": best.high,
         "repeats": int(predictions["repeat"].nunique()),
     }
 
@@ -158,10 +152,10 @@ def markdown(frame: pd.DataFrame) -> str:
             if place in cells:
                 row = cells[place]
                 line += [
-                    f"**{_percent(row['accuracy'])}** "
-                    f"({_percent(row['accuracy_low'])}–{_percent(row['accuracy_high'])})",
-                    _percent(row["accuracy_best_epoch"]),
-                    _percent(row["published"]),
+                    f"**{percent(row['accuracy'])}** "
+                    f"({percent(row['accuracy_low'])}–{percent(row['accuracy_high'])})",
+                    percent(row["accuracy_best_epoch"]),
+                    percent(row["published"]),
                 ]
             else:
                 line += ["–"] * 3
@@ -179,7 +173,8 @@ def markdown(frame: pd.DataFrame) -> str:
     )
 
 
-def _percent(fraction: float) -> str:
+def percent(fraction: float) -> str:
+    """Write a fraction of 1 in per cent with one decimal; a dash where there is none."""
     return "–" if isnan(fraction) else f"{100 * fraction:.1f}"
 
 

@@ -146,16 +146,12 @@ def accuracies(predictions: pd.DataFrame, by: str, resamples: int) -> pd.DataFra
     """
     rows: list[dict[str, Any]] = []
     for key, part in predictions.groupby([*ENTRY, by], sort=False):
-        estimate = statistics.accuracy(part, resamples)
         rows.append(
             dict(zip([*ENTRY, by], key, strict=True))
             | {
                 "sites": float(part.loc[part["label"] == 0, "sites"].mean()),
-                "accuracy": estimate.value,
-                "accuracy_low": estimate.low,
-                "accuracy_high": estimate.high,
-                "n_hosts": int(part["host"].nunique()),
-                "n_test": int(part["structure"].nunique()),
+                **statistics.accuracy(part, resamples).columns("accuracy"),
+                **statistics.counts(part),
             }
         )
     return pd.DataFrame(rows, columns=[*ENTRY, by, "sites", *ACCURACY])

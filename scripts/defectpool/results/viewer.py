@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from defectpool.files import replacing
+from defectpool.files import write_text
 from defectpool.identity import digest
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def page(examples: Sequence[Mapping[str, Any]]) -> str:
 
 def write(examples: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the page."""
-    with replacing(path) as temporary:
-        temporary.write_text(page(examples), encoding="utf-8")
+    write_text(path, page(examples))
 
 
 def _network(row: Mapping[str, Any]) -> str:

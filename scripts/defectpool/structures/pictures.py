@@ -18,7 +18,7 @@ from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from defectpool.config import DefectType, StructuresSettings
-from defectpool.files import replacing
+from defectpool.files import replacing, write_text
 from defectpool.materials.host import Host
 from defectpool.structures.build import build_structures
 from defectpool.structures.store import DefectStructure, Skipped
@@ -89,9 +89,7 @@ def write_cif(structure: DefectStructure, path: Path) -> None:
     from pymatgen.io.cif import CifWriter
 
     crystal = AseAtomsAdaptor.get_structure(structure.atoms)
-    with replacing(path) as temporary:
-        text = str(CifWriter(crystal, significant_figures=12))
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, str(CifWriter(crystal, significant_figures=12)))
 
 
 def write_poscar(structure: DefectStructure, path: Path) -> None:
