@@ -60,13 +60,13 @@ def of(frame, **key):
 @pytest.fixture
 def drawn(monkeypatch):
     """Keep the figures that are drawn."""
-    kept, save = [], plots._save
+    kept, save = [], plots.save
 
     def keep(figure, paths):
         kept.append(figure)
         save(figure, paths)
 
-    monkeypatch.setattr(plots, "_save", keep)
+    monkeypatch.setattr(plots, "save", keep)
     return kept
 
 

@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from defectpool.results.plots import (
-    SEQUENTIAL,
+from defectpool.results.style import (
     STYLES,
-    _chance,
-    _line,
-    _names,
-    _ordered,
-    _save,
-    _style,
+    accuracy_bars,
+    accuracy_limits,
+    colour_bar,
+    dotted,
+    house_style,
+    label_panels,
+    legend_below,
+    line_of,
+    mark_guessing,
+    names_of,
+    ordered,
+    panels,
+    rows_of,
+    save,
+    share_map,
 )
 from defectpool.supercells import cells
 
@@ -38,34 +46,22 @@ def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     import matplotlib.pyplot as plt
 
-    defects, names = _ordered(accuracies["defect"]), _names(accuracies)
-    trained = sorted(_ordered(accuracies["trained"]), key=cells)
-    tested = sorted(_ordered(accuracies["tested"]), key=cells)
-    with _style():
+    defects, names = ordered(accuracies["defect"]), names_of(accuracies)
+    trained = sorted(ordered(accuracies["trained"]), key=cells)
+    tested = sorted(ordered(accuracies["tested"]), key=cells)
+    with house_style():
         plt.rcParams["axes.grid"] = False
-        figure, grid = plt.subplots(
-            len(names),
-            len(defects),
-            figsize=(
-                1.8 + max(1.7, 0.42 * len(tested)) * len(defects),
-                0.9 + (0.55 + 0.42 * len(trained)) * len(names),
-            ),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
-        for row, (pooling, convolution, label) in enumerate(names):
+        width = 1.8 + max(1.7, 0.42 * len(tested)) * len(defects)
+        height = 0.9 + (0.55 + 0.42 * len(trained)) * len(names)
+        figure, grid = panels(len(names), len(defects), width, height, sharex=True)
+        for row, (pooling, convolution, _) in enumerate(names):
             for column, defect in enumerate(defects):
                 axes = grid[row][column]
-                part = accuracies[
-                    (accuracies["defect"] == defect)
-                    & (accuracies["pooling"] == pooling)
-                    & (accuracies["convolution"] == convolution)
-                ]
+                part = rows_of(accuracies, defect=defect, pooling=pooling, convolution=convolution)
                 values = 100 * part.pivot(
                     index="trained", columns="tested", values="accuracy"
                 ).reindex(index=trained, columns=tested).to_numpy(float)
-                image = axes.imshow(values, vmin=50, vmax=100, cmap=SEQUENTIAL, aspect="auto")
+                image = share_map(axes, values, trained, tested, 50, {"rotation": 90})
                 for (i, j), value in np.ndenumerate(values):
                     if np.isnan(value):
                         continue
@@ -80,21 +76,9 @@ def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
                                 edgecolor="black", clip_on=False,
                             )
                         )  # fmt: skip
-                axes.spines[:].set_visible(False)
-                axes.tick_params(length=0)
-                axes.set_xticks(range(len(tested)), tested, rotation=90)
-                axes.set_yticks(range(len(trained)), trained)
-                if row == 0:
-                    axes.set_title(str(defect))
-                if row == len(names) - 1:
-                    axes.set_xlabel("tested on")
-                if column == 0:
-                    axes.set_ylabel(f"{label}\ntrained on")
-        figure.tight_layout()
-        bar = figure.colorbar(image, ax=grid, fraction=0.02, pad=0.02)
-        bar.set_label("accuracy on unseen\nformulas (%)")
-        bar.outline.set_visible(False)
-        _save(figure, paths)
+        label_panels(grid, [label for *_, label in names], defects, "tested on", "trained on")
+        colour_bar(figure, image, grid, 0.02, "accuracy on unseen\nformulas (%)")
+        save(figure, paths)
 
 
 def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
@@ -107,7 +91,7 @@ def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -
     paths
         Files to write.
     """
-    labels = sorted(_ordered(accuracies["tested"]), key=cells)
+    labels = sorted(ordered(accuracies["tested"]), key=cells)
     table = accuracies.assign(x=[1 / cells(label) for label in accuracies["tested"]])
     areas = {cells(label): label for label in labels}
     _lines(
@@ -144,38 +128,31 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
     paths
         Files to write.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
-    defects, names = _ordered(accuracies["defect"]), _names(accuracies)
-    supercells = sorted(_ordered(accuracies["supercell"]), key=cells)
-    splits = _ordered(accuracies["split"])
+    defects, names = ordered(accuracies["defect"]), names_of(accuracies)
+    supercells = sorted(ordered(accuracies["supercell"]), key=cells)
+    splits = ordered(accuracies["split"])
     lines = [(name, cell) for cell in supercells for name in names]
     shift = (np.arange(len(lines)) - (len(lines) - 1) / 2) * (0.7 / len(lines))
-    with _style():
-        figure, grid = plt.subplots(
-            1,
-            len(defects),
-            figsize=(1.1 + max(2.2, 0.8 * len(splits)) * len(defects), 3.5),
-            sharey=True,
-            squeeze=False,
-        )
+    with house_style():
+        width = 1.1 + max(2.2, 0.8 * len(splits)) * len(defects)
+        figure, grid = panels(1, len(defects), width, 3.5)
         for axes, defect in zip(grid[0], defects, strict=True):
-            _chance(axes)
+            mark_guessing(axes)
             for ((pooling, convolution, _), cell), offset in zip(lines, shift, strict=True):
-                rows = accuracies[
-                    (accuracies["defect"] == defect)
-                    & (accuracies["pooling"] == pooling)
-                    & (accuracies["convolution"] == convolution)
-                    & (accuracies["supercell"] == cell)
-                ]
-                y = 100 * rows["accuracy"].to_numpy(float)
-                low = y - 100 * rows["accuracy_low"].to_numpy(float)
-                high = 100 * rows["accuracy_high"].to_numpy(float) - y
+                rows = rows_of(
+                    accuracies,
+                    defect=defect,
+                    pooling=pooling,
+                    convolution=convolution,
+                    supercell=cell,
+                )
+                y, bars = accuracy_bars(rows)
                 style = STYLES[pooling]
                 axes.errorbar(
                     [splits.index(split) + offset for split in rows["split"]], y,
-                    yerr=np.clip([low, high], 0, None), linestyle="none", elinewidth=1.4,
+                    yerr=bars, linestyle="none", elinewidth=1.4,
                     capsize=2.5, markersize=5.5, **style,
                     markerfacecolor=style["color"] if cell == supercells[-1] else "white",
                 )  # fmt: skip
@@ -185,7 +162,7 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
             axes.set_xlabel("split")
             axes.grid(axis="x", visible=False)
         grid[0][0].set_ylabel("accuracy (%)")
-        grid[0][0].set_ylim(min(45.0, 100 * float(accuracies["accuracy_low"].min()) - 2), 101.5)
+        grid[0][0].set_ylim(accuracy_limits(accuracies))
         handles = [
             Line2D(
                 [], [], linestyle="none", label=f"{label}, {cell}", **STYLES[p],
@@ -193,15 +170,8 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
             )
             for (p, _, label), cell in lines
         ]  # fmt: skip
-        handles += [Line2D([], [], color="0.45", linestyle=":", linewidth=1, label="guessing")]
-        figure.tight_layout()
-        figure.legend(
-            handles=handles,
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0.0),
-            ncols=min(7, len(handles)),
-        )
-        _save(figure, paths)
+        legend_below(figure, [*handles, dotted("guessing")], most=7)
+        save(figure, paths)
 
 
 def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
@@ -216,30 +186,20 @@ def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     import matplotlib.pyplot as plt
 
-    kinds, names = _ordered(confusion["kind"]), _names(confusion)
-    supercells = sorted(_ordered(confusion["supercell"]), key=cells)
-    with _style():
+    kinds, names = ordered(confusion["kind"]), names_of(confusion)
+    supercells = sorted(ordered(confusion["supercell"]), key=cells)
+    with house_style():
         plt.rcParams["axes.grid"] = False
-        figure, grid = plt.subplots(
-            len(supercells),
-            len(names),
-            figsize=(1.9 + 2.3 * len(names), 1.4 + 2.2 * len(supercells)),
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
+        width, height = 1.9 + 2.3 * len(names), 1.4 + 2.2 * len(supercells)
+        figure, grid = panels(len(supercells), len(names), width, height, sharex=True)
         for row, cell in enumerate(supercells):
-            for column, (pooling, convolution, label) in enumerate(names):
+            for column, (pooling, convolution, _) in enumerate(names):
                 axes = grid[row][column]
-                part = confusion[
-                    (confusion["supercell"] == cell)
-                    & (confusion["pooling"] == pooling)
-                    & (confusion["convolution"] == convolution)
-                ]
+                part = rows_of(confusion, supercell=cell, pooling=pooling, convolution=convolution)
                 values = 100 * part.pivot(
                     index="kind", columns="predicted", values="share"
                 ).reindex(index=kinds, columns=kinds).to_numpy(float)
-                image = axes.imshow(values, vmin=0, vmax=100, cmap=SEQUENTIAL, aspect="auto")
+                image = share_map(axes, values, kinds, kinds, 0, {"rotation": 45, "ha": "right"})
                 for (i, j), value in np.ndenumerate(values):
                     axes.text(
                         j, i, f"{value:.1f}" if 0 < value < 10 or 90 < value < 100
@@ -247,21 +207,9 @@ def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
                         ha="center", va="center", fontsize=7.5,
                         color="white" if value < 50 else "black",
                     )  # fmt: skip
-                axes.spines[:].set_visible(False)
-                axes.tick_params(length=0)
-                axes.set_xticks(range(len(kinds)), kinds, rotation=45, ha="right")
-                axes.set_yticks(range(len(kinds)), kinds)
-                if row == 0:
-                    axes.set_title(label)
-                if row == len(supercells) - 1:
-                    axes.set_xlabel("taken for")
-                if column == 0:
-                    axes.set_ylabel(f"{cell}\ntrue kind")
-        figure.tight_layout()
-        bar = figure.colorbar(image, ax=grid, fraction=0.04, pad=0.02)
-        bar.set_label("share of the true kind (%)")
-        bar.outline.set_visible(False)
-        _save(figure, paths)
+        label_panels(grid, supercells, [label for *_, label in names], "taken for", "true kind")
+        colour_bar(figure, image, grid, 0.04, "share of the true kind (%)")
+        save(figure, paths)
 
 
 def _lines(
@@ -272,30 +220,25 @@ def _lines(
     log: bool = False,
 ) -> None:
     """Accuracy against column `x`: a panel a defect, colour by pooling, dashes by training."""
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
-    defects, names = _ordered(table["defect"]), _names(table)
-    trained = sorted(_ordered(table["trained"]), key=cells)
+    defects, names = ordered(table["defect"]), names_of(table)
+    trained = sorted(ordered(table["trained"]), key=cells)
     dashes = {cell: DASHES[i % len(DASHES)] for i, cell in enumerate(trained)}
-    with _style():
-        figure, grid = plt.subplots(
-            1,
-            len(defects),
-            figsize=(1.1 + max(2.4, 0.36 * len(ticks)) * len(defects), 3.5),
-            sharey=True,
-            squeeze=False,
-        )
+    with house_style():
+        width = 1.1 + max(2.4, 0.36 * len(ticks)) * len(defects)
+        figure, grid = panels(1, len(defects), width, 3.5)
         for axes, defect in zip(grid[0], defects, strict=True):
-            _chance(axes)
+            mark_guessing(axes)
             for pooling, convolution, _ in names:
                 for cell in trained:
-                    rows = table[
-                        (table["defect"] == defect)
-                        & (table["pooling"] == pooling)
-                        & (table["convolution"] == convolution)
-                        & (table["trained"] == cell)
-                    ].sort_values("x")
+                    rows = rows_of(
+                        table,
+                        defect=defect,
+                        pooling=pooling,
+                        convolution=convolution,
+                        trained=cell,
+                    ).sort_values("x")
                     style = STYLES[pooling]
                     axes.fill_between(
                         rows["x"], 100 * rows["accuracy_low"], 100 * rows["accuracy_high"],
@@ -304,7 +247,7 @@ def _lines(
                     axes.plot(
                         rows["x"], 100 * rows["accuracy"], linestyle=dashes[cell], linewidth=1.3,
                         markersize=5, **style,
-                        markerfacecolor=style["color"] if _line(convolution) == "-" else "white",
+                        markerfacecolor=style["color"] if line_of(convolution) == "-" else "white",
                     )  # fmt: skip
             if log:
                 axes.set_xscale("log")
@@ -314,16 +257,12 @@ def _lines(
             axes.set_title(str(defect))
             axes.set_xlabel(quantity)
         grid[0][0].set_ylabel("accuracy on unseen formulas (%)")
-        grid[0][0].set_ylim(min(45.0, 100 * float(table["accuracy_low"].min()) - 2), 101.5)
+        grid[0][0].set_ylim(accuracy_limits(table))
         handles = [Line2D([], [], linestyle="none", label=label, **STYLES[p])
                    for p, _, label in names]  # fmt: skip
         handles += [
             Line2D([], [], color="0.3", linestyle=dashes[cell], label=f"trained on {cell}")
             for cell in trained
         ]
-        handles += [Line2D([], [], color="0.45", linestyle=":", linewidth=1, label="guessing")]
-        figure.tight_layout()
-        figure.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(handles)
-        )
-        _save(figure, paths)
+        legend_below(figure, [*handles, dotted("guessing")])
+        save(figure, paths)
