@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TextIO
 
@@ -138,6 +139,7 @@ def _misread(text: str) -> bool:
     return True
 
 
+@lru_cache(4096)  # most values are those of the frame before
 def _value(quoted: str, bare: str) -> Value:
     if quoted:
         text = ESCAPED.sub(r"\1", quoted)

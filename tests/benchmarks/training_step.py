@@ -2,10 +2,10 @@
 
 Vacancy pairs of the same hosts, batches of 64, 12 neighbours, ties cut, mean pooling, float32, two
 threads. All implementations take turns on the same batches, each in a process of its own, as its
-users run it; the shortest of the passes counts, since other jobs on the machine disturb it least.
+users run it; the shortest step counts, since other jobs on the machine disturb it least.
 (On a busy machine ask for one thread: then processor time is taken, and no thread waits for
-another.) For defectpool a step is all of it: cutting the batch from the arrays, forward, backward,
-optimizer. For the others batches are put together beforehand, which flatters them.
+another.) A step is all of it, from crystals in memory: the batch is put together (by cgcnn2's
+`collate_pool`, torch_geometric's `Batch`, our `Dataset`), forward, backward, optimizer.
 
 Writes training_step.csv (supercell, implementation, ms_per_graph), training_step.md (ratios, and
 the distance from the machine's limit) and training_step.svg and .png (cost against supercell).
@@ -23,6 +23,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,10 +31,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from cgcnn2.data import collate_pool
+from cgcnn2.model import CrystalGraphConvNet
 from numpy.typing import NDArray
 from structure_to_graph import hosts, vacancies
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import CGConv, global_mean_pool
 
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.files import replacing
@@ -45,50 +50,55 @@ from defectpool.training.fit import train_step
 from defectpool.training.network import initial_network
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSES = {"2x2": 12, "4x4": 6, "6x6": 4, "8x8": 2, "12x12": 1}
+TURNS = {"2x2": 6, "4x4": 4, "6x6": 3, "8x8": 2, "12x12": 1}
+STEPS = 5  # one after the other, as in a training; the first one finds cold caches
 HOSTS, BATCH, THREADS, NEIGHBORS = 64, 64, 2, 12
 IMPLEMENTATIONS = ["compressed", "full", "cgcnn2", "pyg_cgconv"]
 
 Rows = NDArray[np.int64]
 
 
-class FullBatch:
-    """Some full graphs, as the other implementations want them."""
+@dataclass(frozen=True)
+class Crystal:
+    """One full graph, from which the samples of the other implementations are made."""
 
-    def __init__(self, graphs: GraphSet, chosen: Rows) -> None:
-        nodes = [np.arange(*graphs.node_offset[g : g + 2]) for g in chosen]
-        edges = [
-            np.repeat(e, graphs.edge_multiplicity[e])
-            for e in (np.arange(*graphs.edge_offset[g : g + 2]) for g in chosen)
-        ]
-        shift = np.cumsum([0, *(len(n) for n in nodes)])
-        self.x = torch.from_numpy(feature_table()[graphs.atomic_number[np.concatenate(nodes)]])
-        source = np.concatenate(
-            [graphs.source[e] + s for e, s in zip(edges, shift[:-1], strict=True)]
-        )
-        target = np.concatenate(
-            [graphs.target[e] + s for e, s in zip(edges, shift[:-1], strict=True)]
-        )
-        self.edge_index = torch.from_numpy(np.stack([source, target]).astype(np.int64))
-        distance = graphs.distances[graphs.edge_distance[np.concatenate(edges)]]
-        self.expanded = gaussian_expansion(torch.from_numpy(distance).float(), 8.0, 41)
-        self.crystal = torch.repeat_interleave(
-            torch.arange(len(chosen)), torch.from_numpy(np.diff(shift))
-        )
-        self.crystals = [torch.arange(*shift[i : i + 2]) for i in range(len(chosen))]
-        self.label = torch.from_numpy(graphs.label[chosen]).float()
-        rows = len(self.x)
-        if len(source) != NEIGHBORS * rows:
-            raise ValueError("a site has fewer neighbours than the published code can take")
-        self.neighbors = self.edge_index[0].reshape(rows, NEIGHBORS)
+    features: Tensor
+    source: Tensor
+    target: Tensor
+    expanded: Tensor
+    label: Tensor
+
+    def cgcnn2(self) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, str]:
+        """Return a sample as cgcnn2's data class gives it: 12 neighbours of each site."""
+        n = len(self.features)
+        graph = (self.features, self.expanded.view(n, NEIGHBORS, -1), self.source.view(n, -1))
+        return graph, self.label, ""
+
+    def pyg(self) -> Data:
+        """Return a sample as users of torch_geometric make it."""
+        edges = torch.stack([self.source, self.target])
+        return Data(x=self.features, edge_index=edges, edge_attr=self.expanded, y=self.label)
+
+
+def crystal(graphs: GraphSet, number: int) -> Crystal:
+    """Take one of the full graphs, every edge as often as it occurs."""
+    nodes = np.arange(*graphs.node_offset[number : number + 2])
+    edges = np.arange(*graphs.edge_offset[number : number + 2])
+    edges = np.repeat(edges, graphs.edge_multiplicity[edges])
+    distances = torch.from_numpy(graphs.distances[graphs.edge_distance[edges]]).float()
+    return Crystal(
+        torch.from_numpy(feature_table()[graphs.atomic_number[nodes]]),
+        torch.from_numpy(graphs.source[edges].astype(np.int64)),
+        torch.from_numpy(graphs.target[edges].astype(np.int64)),
+        gaussian_expansion(distances, 8.0, 41),
+        torch.tensor([graphs.label[number]], dtype=torch.float32),
+    )
 
 
 class CGConvNetwork(nn.Module):
     """The same sizes with torch_geometric's convolution, as its users put them together."""
 
     def __init__(self, size: NetworkSettings) -> None:
-        from torch_geometric.nn import CGConv
-
         super().__init__()
         self.embedding = nn.Linear(92, size.width)
         self.convs = nn.ModuleList(
@@ -98,73 +108,74 @@ class CGConvNetwork(nn.Module):
         self.hidden = nn.Linear(size.width, size.hidden)
         self.out = nn.Linear(size.hidden, 1)
 
-    def forward(self, batch: FullBatch) -> Tensor:
+    def forward(self, batch: Data) -> Tensor:
         """Return logits."""
-        from torch_geometric.nn import global_mean_pool
-
         x = self.embedding(batch.x)
         for conv in self.convs:
-            x = conv(x, batch.edge_index, batch.expanded)
-        pooled = global_mean_pool(x, batch.crystal)
+            x = conv(x, batch.edge_index, batch.edge_attr)
+        pooled = global_mean_pool(x, batch.batch)
         return self.out(F.softplus(self.hidden(F.softplus(pooled)))).squeeze(1)
 
 
 def implementation(name: str, graphs: GraphSet, threads: int) -> Callable[[Rows], float]:
     """Return what takes a training step on some graphs and tells its seconds."""
-    from cgcnn2.model import CrystalGraphConvNet
-
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     size = NetworkSettings()
     network: nn.Module
+    forward: Callable[[Rows], tuple[Tensor, Tensor]]
     if name in ("compressed", "full"):
         keep_memory()
         dataset = Dataset(graphs, size.convolutions, size.gaussians)
         ours = network = initial_network("mean", "gated", size, 8.0, 0)
 
-        def prepare(rows: Rows) -> Rows:
-            return rows
-
         def step(rows: Rows) -> None:
             train_step(ours, optimizer, dataset, rows)
 
     else:
-        published = CrystalGraphConvNet(92, size.gaussians, size.width, 3, size.hidden)
-        network = published if name == "cgcnn2" else CGConvNetwork(size)
+        crystals = [crystal(graphs, number) for number in range(len(graphs))]
+        if name == "cgcnn2":
+            published = network = CrystalGraphConvNet(
+                92, size.gaussians, size.width, 3, size.hidden
+            )
+            samples = [one.cgcnn2() for one in crystals]
 
-        def forward(b: FullBatch) -> Tensor:
-            if name != "cgcnn2":
-                return network(b)
-            expanded = b.expanded.view(len(b.x), NEIGHBORS, -1)
-            return published(b.x, expanded, b.neighbors, b.crystals)[0].squeeze(1)
+            def forward(rows: Rows) -> tuple[Tensor, Tensor]:
+                inputs, label, _ = collate_pool([samples[row] for row in rows])
+                return published(*inputs)[0], label
 
-        def prepare(rows: Rows) -> FullBatch:
-            return FullBatch(graphs, rows)
+        else:
+            data = [one.pyg() for one in crystals]
+            network = CGConvNetwork(size)
 
-        def step(batch: FullBatch) -> None:
+            def forward(rows: Rows) -> tuple[Tensor, Tensor]:
+                batch = Batch.from_data_list([data[row] for row in rows])
+                return network(batch), batch.y
+
+        def step(rows: Rows) -> None:
             optimizer.zero_grad(set_to_none=True)
-            F.binary_cross_entropy_with_logits(forward(batch), batch.label).backward()
+            output, label = forward(rows)
+            F.binary_cross_entropy_with_logits(output.view(-1), label.view(-1)).backward()
             optimizer.step()
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
 
     def timed(rows: Rows) -> float:
-        prepared = prepare(rows)
         begin = clock()
-        step(prepared)
+        step(rows)
         return clock() - begin
 
     return timed
 
 
 def serve(end: Connection, name: str, graphs: GraphSet, threads: int) -> None:
-    """Take steps as they are asked for, until None is."""
+    """Take steps on the batches that are sent and tell the seconds of each, until None comes."""
     timed = implementation(name, graphs, threads)
-    while (rows := end.recv()) is not None:
-        end.send(timed(rows))
+    while (batches := end.recv()) is not None:
+        end.send([timed(rows) for rows in batches])
 
 
-def measure(supercell: str, passes: int, threads: int) -> tuple[dict[str, float], dict[str, float]]:
+def measure(supercell: str, turns: int, threads: int) -> tuple[dict[str, float], dict[str, float]]:
     """Milliseconds a graph of each implementation; and what a batch of each holds."""
     structures = vacancies(supercell, hosts(HOSTS))
     full = graph_set(structures, GraphSettings(compression=False), 3)
@@ -173,7 +184,7 @@ def measure(supercell: str, passes: int, threads: int) -> tuple[dict[str, float]
     edges = np.add.reduceat(full.edge_multiplicity, full.edge_offset[:-1])
     sites = np.diff(full.node_offset)
     usable = np.flatnonzero(edges == NEIGHBORS * sites)  # cgcnn2 invents neighbours for others
-    context = get_context("fork")  # nothing has used torch's threads yet
+    context = get_context("spawn")  # threads of torch do not survive a fork
     ends, workers = {}, []
     for name in IMPLEMENTATIONS:
         ends[name], other = context.Pipe()
@@ -182,21 +193,20 @@ def measure(supercell: str, passes: int, threads: int) -> tuple[dict[str, float]
         workers.append(worker)
     random = np.random.default_rng(0)
     times: dict[str, list[float]] = {name: [] for name in IMPLEMENTATIONS}
-    for number in range(passes + 2):
-        rows = random.permutation(usable)[: BATCH if number > 1 else 8]  # two to warm up
+    for _ in range(turns):
+        batches = [random.permutation(usable)[:BATCH] for _ in range(STEPS)]
         for name in IMPLEMENTATIONS:
-            ends[name].send(rows)
-            seconds = ends[name].recv()
-            if number > 1:
-                times[name].append(1e3 * seconds / len(rows))
+            ends[name].send(batches)
+            times[name] += ends[name].recv()
     for end, worker in zip(ends.values(), workers, strict=True):
         end.send(None)
         worker.join()
+    rows = batches[-1]
     load = {"sites": float(sites[usable].mean())}
     for name in ("compressed", "full"):
         batch = Dataset(graphs[name], 3, 41).batch(rows)
         load[name] = sum(layer.messages for layer in batch.layers) / len(rows)
-    return {name: min(each) for name, each in times.items()}, load
+    return {name: 1e3 * min(each) / len(rows) for name, each in times.items()}, load
 
 
 def bandwidth() -> float:
@@ -232,7 +242,7 @@ def report(
         "",
         f"Vacancy pairs of {HOSTS} hosts from {source}, batch {BATCH}, {NEIGHBORS} neighbours, "
         f"ties cut, {threads} thread(s), torch {torch.__version__}; milliseconds a "
-        "graph, shortest pass.",
+        "graph, shortest step.",
         "",
         "| supercell | sites | compressed | full | cgcnn2 | pyg_cgconv | cgcnn2 / compressed "
         "| pyg_cgconv / compressed | cgcnn2 / full |",
@@ -315,8 +325,8 @@ def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "benchmarks"
     threads = int(sys.argv[2]) if len(sys.argv) > 2 else THREADS
     rows, loads = [], {}
-    for supercell, passes in PASSES.items():
-        times, loads[supercell] = measure(supercell, passes, threads)
+    for supercell, turns in TURNS.items():
+        times, loads[supercell] = measure(supercell, turns, threads)
         rows += [(supercell, name, round(times[name], 4)) for name in IMPLEMENTATIONS]
         print(supercell, {name: round(value, 3) for name, value in times.items()}, flush=True)
     table = pd.DataFrame(rows, columns=["supercell", "implementation", "ms_per_graph"])

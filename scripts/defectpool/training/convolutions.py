@@ -102,23 +102,20 @@ class _Gated(torch.autograd.Function):
         training = not statistics
         u = expanded.index_select(0, layer.distance)
         table = x.new_empty(2 * n + u.shape[0], 2 * width)
-        blocks = table[:n], table[n : 2 * n], table[2 * n :]
-        torch.mm(x, weight[:, :width].T, out=blocks[0])
-        torch.mm(x, weight[:, width : 2 * width].T, out=blocks[1])
-        torch.addmm(bias, u, weight[:, 2 * width :].T, out=blocks[2])
+        sites, distances = table[: 2 * n].view(n, 4 * width), table[2 * n :]
+        both = weight[:, : 2 * width].unflatten(1, (2, width)).transpose(0, 1).flatten(0, 1)
+        torch.mm(x, both.T, out=sites)
+        torch.addmm(bias, u, weight[:, 2 * width :].T, out=distances)
         if training:
-            shares = layer.table_share.split([n, n, u.shape[0]])
-            means = [share @ block for share, block in zip(shares, blocks, strict=True)]
-            for block, mean in zip(blocks, means, strict=True):
-                block -= mean
-            mean1 = means[0] + means[1] + means[2]
+            mean1 = layer.table_share @ table
+            distances -= mean1  # each message has one distance
             z = layer.lookup @ table
             assert layer.lookup_transposed_share, "a batch for evaluation is used in training"
             q = layer.lookup_transposed_share @ z
             variance1 = (table * q).sum(0)
         else:
             mean1, variance1 = statistics[:2]
-            blocks[2].sub_(mean1)
+            distances -= mean1
             z = layer.lookup @ table
             q = table.new_empty(0)
         deviation1 = (variance1 + eps).rsqrt()
@@ -139,14 +136,14 @@ class _Gated(torch.autograd.Function):
             statistics += [mean1, variance1, mean2, variance2]
         ctx.layer, ctx.training, ctx.sign = layer, training, sign
         ctx.save_for_backward(
-            x, u, weight, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out
+            x, u, both, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out
         )
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of all inputs that have one."""
-        x, u, weight, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out = (
+        x, u, both, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out = (
             ctx.saved_tensors
         )
         layer: Layer = ctx.layer
@@ -177,11 +174,10 @@ class _Gated(torch.autograd.Function):
             d_table.addcmul_(q, deviation1.square() * product, value=-1)
             d_table.addcmul_(layer.table_share[:, None], total, value=-1)
         d_table *= scale
-        targets, sources, distances = d_table[:n], d_table[n : 2 * n], d_table[2 * n :]
-        d_x = layer.children @ d
-        d_x.addmm_(targets, weight[:, :width])
-        d_x.addmm_(sources, weight[:, width : 2 * width])
-        d_weight = torch.cat([targets.T @ x, sources.T @ x, distances.T @ u], 1)
+        sites, distances = d_table[: 2 * n].view(n, 4 * width), d_table[2 * n :]
+        d_x = (layer.children @ d).addmm_(sites, both)
+        d_both = (sites.T @ x).unflatten(0, (2, 2 * width)).transpose(0, 1).flatten(1)
+        d_weight = torch.cat([d_both, distances.T @ u], 1)
         return (
             d_x, None, d_weight, distances.sum(0), product * deviation1 * ctx.sign,
             total * ctx.sign, d_gamma2, d_beta2, None, None, None,
@@ -218,9 +214,9 @@ class Summed(nn.Module):
         width = x.shape[1]
         weight = self.neighbors.weight
         u = expanded.index_select(0, layer.distance)
-        table = torch.cat(
-            [torch.zeros_like(x), x @ weight[:, :width].T, u @ weight[:, width:].T], 0
-        )
+        sources = x @ weight[:, :width].T
+        sites = torch.stack([torch.zeros_like(sources), sources], 1).flatten(0, 1)
+        table = torch.cat([sites, u @ weight[:, width:].T], 0)
         message = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
         total = SparseSum.apply(message, layer.total, layer.total_transposed)
         return F.softplus(total + self.own(x).index_select(0, layer.parent))

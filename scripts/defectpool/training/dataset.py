@@ -97,8 +97,8 @@ class Layer:
     Attributes
     ----------
     lookup
-        Message to the three rows of the table (projected targets, projected sources, projected
-        distances; n + n + d rows) whose sum it is, [m, 2 n + d].
+        Message to the three rows of the table whose sum it is, [m, 2 n + d]: what row in i projects
+        to as a target is row 2 i of the table, as a source row 2 i + 1; distances follow.
     lookup_transposed, lookup_transposed_share
         Its transpose, without weights and with the shares of the messages, or None where no
         gradient is wanted.
@@ -480,7 +480,7 @@ class Dataset:
         n, m, k = len(before), len(kinds), len(colours)
         width = 2 * n + len(distances)
         table = np.empty(3 * m, dtype=np.int32)
-        table[::3], table[1::3], table[2::3] = target, source + n, distance + 2 * n
+        table[::3], table[1::3], table[2::3] = 2 * target, 2 * source + 1, distance + 2 * n
         edges = np.bincount(
             message, weights=count * np.repeat(weight, np.diff(offset)), minlength=m
         )
@@ -568,7 +568,7 @@ def from_data(data: Data, convolutions: int, radius: float = 8.0, gaussians: int
     order = np.argsort(target, kind="stable")
     source, target = source[order], target[order]
     edges = len(source)
-    table = np.stack([target, source + sites, np.arange(edges) + 2 * sites], axis=1).reshape(-1)
+    table = np.stack([2 * target, 2 * source + 1, np.arange(edges) + 2 * sites], axis=1).reshape(-1)
     threes, offset = 3 * np.arange(edges + 1), np.searchsorted(target, np.arange(sites + 1))
 
     def integers(values: NDArray[Any]) -> Tensor:
