@@ -11,6 +11,7 @@ env: $(READY)
 
 $(READY): envs/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "defectpool needs Python 3.11 or newer; call make PYTHON=python3.12")'
+	@echo "Installing into $(VENV) what envs/requirements.txt lists; this takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt

@@ -1,11 +1,12 @@
 """Beyond the table: other supercells, displaced atoms, other splits, all defects at once.
 
-Nothing here is part of `rule all`: ask for `results/transfer.csv`, `results/rattle.csv`,
-`results/splits.csv`, `results/which.csv` or `results/errors.csv`.
+Nothing here is part of `rule all`: ask for `beyond`, or for one of its files. Add `--report` for a
+report that shows them, too.
 """
 
 
 localrules:
+    beyond,
     compare_transfer,
     compare_rattle,
     compare_splits,
@@ -30,6 +31,15 @@ ANY_ENTRIES = list(
 PLACE = "{split}/{defect}/{supercell}/{pooling}/{convolution}"
 
 
+rule beyond:
+    input:
+        "results/transfer.csv",
+        "results/rattle.csv",
+        "results/splits.csv",
+        "results/which.csv",
+        "results/errors.csv",
+
+
 rule transfer:
     input:
         graphs=expand(
@@ -49,9 +59,7 @@ rule transfer:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 20 * input.size_mb) * attempt
-        ),
+        mem_mb=memory(2000, 20),
     params:
         entries=lambda wildcards: trained_entries(wildcards.defect, SETTINGS.supercells),
         code=code("transfer.py"),
@@ -68,8 +76,18 @@ rule compare_transfer:
         ),
     output:
         csv="results/transfer.csv",
-        matrix=multiext("results/plots/transfer", ".svg", ".png"),
-        concentration=multiext("results/plots/concentration", ".svg", ".png"),
+        matrix=plot(
+            "transfer",
+            "transfer",
+            "Beyond the table",
+            "trained on one, tested on others",
+        ),
+        concentration=plot(
+            "concentration",
+            "concentration",
+            "Beyond the table",
+            "accuracy by concentration",
+        ),
     log:
         "results/logs/compare_transfer.log",
     conda:
@@ -121,7 +139,7 @@ rule compare_rattle:
         ),
     output:
         csv="results/rattle.csv",
-        plot=multiext("results/plots/rattle", ".svg", ".png"),
+        plot=plot("rattle", "rattle", "Beyond the table", "displaced atoms"),
     log:
         "results/logs/compare_rattle.log",
     conda:
@@ -161,7 +179,7 @@ rule compare_splits:
         ],
     output:
         csv="results/splits.csv",
-        plot=multiext("results/plots/splits", ".svg", ".png"),
+        plot=plot("splits", "splits", "Beyond the table", "what is held out"),
     log:
         "results/logs/compare_splits.log",
     conda:
@@ -185,9 +203,7 @@ rule which:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 20 * input.size_mb) * attempt
-        ),
+        mem_mb=memory(2000, 20),
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         defects=SETTINGS.defects,
@@ -212,7 +228,7 @@ rule compare_which:
         which="results/which.csv",
         confusion="results/confusion.csv",
         any_defect="results/any.csv",
-        plot=multiext("results/plots/confusion", ".svg", ".png"),
+        plot=plot("confusion", "confusion", "Beyond the table", "which defect it is"),
     log:
         "results/logs/compare_which.log",
     conda:

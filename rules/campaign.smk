@@ -33,11 +33,16 @@ onstart:
     )
 
 
-onsuccess:
+def say_efficiency():
+    """Print what the jobs of each rule asked for and used, where SLURM knows it."""
     from defectpool.campaign import efficiency
 
     if workflow.executor_plugin.name == "slurm":
         print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
+
+
+onsuccess:
+    say_efficiency()
     made = [
         path
         for path in ("table.csv", "table.md", "plots")
@@ -48,10 +53,9 @@ onsuccess:
 
 
 onerror:
-    from defectpool.campaign import efficiency, failures
+    from defectpool.campaign import failures
 
-    if workflow.executor_plugin.name == "slurm":
-        print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
+    say_efficiency()
     # Snakemake 9 hands over a list of log files
     said = "".join(Path(path).read_text() for path in log)
     found = failures.failures(said)

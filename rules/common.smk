@@ -108,6 +108,24 @@ def source_files():
     return [materials.path] if one_file else []
 
 
+def memory(base, factor):
+    """Return a function that gives MB: more with the size of the input and with the attempt."""
+    return lambda wildcards, input, attempt: int(
+        (base + factor * input.size_mb) * attempt
+    )
+
+
+def plot(name, caption, category, label):
+    """Return the files of a plot; the report shows one of them, with its caption."""
+    shown = report(
+        f"results/plots/{name}.svg",
+        caption=f"report/{caption}.rst",
+        category=category,
+        labels={"plot": label},
+    )
+    return [shown, f"results/plots/{name}.png"]
+
+
 def trained_on(wildcards):
     """Return the entries that were trained on a defect and supercell."""
     return [

@@ -40,9 +40,7 @@ rule score_baselines:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 10 * input.size_mb) * attempt
-        ),
+        mem_mb=memory(2000, 10),
     params:
         bootstrap=SETTINGS.results.bootstrap,
         code=code("score_baselines.py"),
@@ -66,9 +64,7 @@ rule locate_defects:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 20 * input.size_mb) * attempt
-        ),
+        mem_mb=memory(2000, 20),
     params:
         entries=trained_on,
         code=code("locate_defects.py"),
@@ -104,33 +100,14 @@ rule gather_evidence:
             category="Figures as files",
             labels={"file": "localization.csv"},
         ),
-        calibration=[
-            report(
-                "results/plots/calibration.svg",
-                caption="report/calibration.rst",
-                category="Plots",
-                labels={"plot": "calibration"},
-            ),
-            "results/plots/calibration.png",
-        ],
-        distances=[
-            report(
-                "results/plots/distance_to_defect.svg",
-                caption="report/distances.rst",
-                category="Where the defect is",
-                labels={"figure": "distance to the defect"},
-            ),
-            "results/plots/distance_to_defect.png",
-        ],
-        cost=[
-            report(
-                "results/plots/cost.svg",
-                caption="report/cost.rst",
-                category="Plots",
-                labels={"plot": "cost"},
-            ),
-            "results/plots/cost.png",
-        ],
+        calibration=plot("calibration", "calibration", "Plots", "calibration"),
+        distances=plot(
+            "distance_to_defect",
+            "distances",
+            "Where the defect is",
+            "distance to the defect",
+        ),
+        cost=plot("cost", "cost", "Plots", "cost"),
         entries=[
             report(
                 str(Path("results/plots/entries", "_".join(entry) + ".svg")),
@@ -170,7 +147,7 @@ rule show_structures:
             "results/report/structures.html",
             caption="report/structures.rst",
             category="Where the defect is",
-            labels={"figure": "structures in 3D"},
+            labels={"plot": "structures in 3D"},
         ),
     log:
         "results/logs/show_structures.log",

@@ -47,24 +47,8 @@ rule draw_plots:
         table="results/table.csv",
         histories=every_entry("history.csv"),
     output:
-        accuracy=[
-            report(
-                "results/plots/accuracy.svg",
-                caption="report/accuracy.rst",
-                category="Plots",
-                labels={"plot": "accuracy by supercell"},
-            ),
-            "results/plots/accuracy.png",
-        ],
-        learning=[
-            report(
-                "results/plots/learning_curves.svg",
-                caption="report/learning_curves.rst",
-                category="Plots",
-                labels={"plot": "learning curves"},
-            ),
-            "results/plots/learning_curves.png",
-        ],
+        accuracy=plot("accuracy", "accuracy", "Plots", "accuracy by supercell"),
+        learning=plot("learning_curves", "learning_curves", "Plots", "learning curves"),
     log:
         "results/logs/draw_plots.log",
     conda:

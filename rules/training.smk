@@ -18,9 +18,7 @@ rule train:
     # are faster than one on two threads.
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(
-            (2000 + 20 * input.size_mb) * attempt
-        ),
+        mem_mb=memory(2000, 20),
         runtime=lambda wildcards, input, attempt: int(
             (240 + 5 * input.size_mb) * attempt
         ),

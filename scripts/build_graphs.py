@@ -14,4 +14,9 @@ with logging_to(snakemake.log[0]):
         GraphSettings(**snakemake.params.graph),
         rounds=snakemake.params.rounds,
     )
-    print(counts)
+    print(
+        f"{counts.structures} structures of {counts.sites} sites became graphs of {counts.nodes} "
+        f"nodes and {counts.edges} edges"
+    )
+    for structure, reason in counts.skipped:
+        print(f"left out: {structure}: {reason}")

@@ -25,12 +25,12 @@ with logging_to(snakemake.log[0]):
             for name, formula in zip(binary["name"], binary["formula"], strict=True)
         ]
         found.append(kinds.by_kind(binary, snakemake.params.bootstrap).assign(**key))
-    confusion = pd.concat(confusions, ignore_index=True)
-    order = [*table.KEY[1:], *(c for c in confusion.columns if c not in table.KEY)]
-    table.write_csv(confusion[order], Path(snakemake.output.confusion))
+    confusion, everything = (
+        pd.concat(each, ignore_index=True).set_index(table.KEY[1:]).reset_index()
+        for each in (confusions, found)
+    )
+    table.write_csv(confusion, Path(snakemake.output.confusion))
     table.write_csv(pd.DataFrame(figures), Path(snakemake.output.which))
-    everything = pd.concat(found, ignore_index=True)
-    order = [*table.KEY[1:], *(c for c in everything.columns if c not in table.KEY)]
-    table.write_csv(everything[order], Path(snakemake.output.any_defect))
+    table.write_csv(everything, Path(snakemake.output.any_defect))
     plots_transfer.confusion_matrices(confusion, [Path(p) for p in snakemake.output.plot])
     print(pd.DataFrame(figures).to_string(), everything.to_string(), sep="\n")

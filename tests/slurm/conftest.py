@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,10 @@ HASTE = (
 )  # fmt: skip
 
 
+# Fault, how its jobs ended, seconds lost: a line for each entry that a test disturbed.
+COSTS: list[str] = []
+
+
 def write_yaml(path: Path, content: dict) -> None:
     with path.open("w") as file:
         YAML(typ="safe", pure=True).dump(content, file)
@@ -48,11 +54,13 @@ class Campaign:
         self.process: subprocess.Popen | None = None
         self.known = {job["JobIDRaw"] for job in cluster.jobs()}
         self.others: dict[Path, int] = {}
+        self.began = self.ended = 0.0
 
     # ---- Snakemake
 
     def start(self, *arguments: str, target: str = "results/table.csv") -> None:
         """Start `snakemake --profile profiles/slurm`."""
+        self.began = self.began or time.monotonic()
         log = (self.folder / "snakemake.log").open("ab")
         self.process = subprocess.Popen(
             [
@@ -72,7 +80,9 @@ class Campaign:
         """Wait for Snakemake's end; a Snakemake that does not end is what the tests are about."""
         assert self.process
         try:
-            return self.process.wait(seconds)
+            status = self.process.wait(seconds)
+            self.ended = time.monotonic()
+            return status
         except subprocess.TimeoutExpired:
             pytest.fail(f"Snakemake hangs:\n{self.log()[-3000:]}")
 
@@ -151,6 +161,11 @@ class Campaign:
             for job in self.jobs(f"rule_train_wildcards_vacancy_2x2_{pooling}_")
         ]
 
+    def job_seconds(self, pooling: str) -> int:
+        """Return what all starts of an entry's job took together."""
+        rows = self.jobs(f"rule_train_wildcards_vacancy_2x2_{pooling}_")
+        return sum(int(row["ElapsedRaw"]) for row in rows)
+
     def table(self) -> list[dict[str, str]]:
         """Return the table, without what a clock or a machine decides."""
         with (self.results / "table.csv").open() as file:
@@ -206,41 +221,82 @@ def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> C
     return campaign
 
 
+def retraining(
+    undisturbed: Campaign, cluster: Cluster, folder: Path, poolings: Iterable[str]
+) -> Campaign:
+    """Return a copy of the finished campaign in which some entries are to be trained."""
+    shutil.copytree(undisturbed.folder, folder)
+    (folder / "snakemake.log").unlink()
+    copy = Campaign(folder, cluster)
+    copy.forget(*poolings)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def without_fault(
+    undisturbed: Campaign, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Campaign]:
+    """Return what trains some entries on the cluster while nothing happens to them."""
+
+    @cache
+    def train(*poolings: str) -> Campaign:
+        folder = tmp_path_factory.mktemp("without_fault") / "clone"
+        copy = retraining(undisturbed, cluster, folder, poolings)
+        assert copy.run() == 0, copy.log()
+        return copy
+
+    return train
+
+
 @pytest.fixture
 def campaign(
-    undisturbed: Campaign, cluster: Cluster, tmp_path: Path
+    undisturbed: Campaign, without_fault: Callable[..., Campaign], cluster: Cluster, tmp_path: Path
 ) -> Iterator[Callable[..., Campaign]]:
     """Return a maker of copies of the finished campaign in which some entries are to be trained.
 
-    When the test ends, the cluster is whole again, no other entry was trained again, and the table
-    and all predictions are those of the undisturbed campaign.
+    It takes the fault of each entry. When the test ends, the cluster is whole again, no other entry
+    was trained again, and the table and all predictions are those of the undisturbed campaign; what
+    each fault cost is told at the end of all tests.
     """
-    made: list[Campaign] = []
+    made: list[tuple[Campaign, dict[str, str]]] = []
 
-    def make(*poolings: str, site: dict | None = None) -> Campaign:
-        shutil.copytree(undisturbed.folder, tmp_path / "clone")
-        (tmp_path / "clone/snakemake.log").unlink()
-        copy = Campaign(tmp_path / "clone", cluster)
-        copy.forget(*poolings)
+    def make(site: dict | None = None, **faults: str) -> Campaign:
+        copy = retraining(undisturbed, cluster, tmp_path / "clone", faults)
         if site:
             write_yaml(copy.folder / "profiles/slurm/site.yaml", site)
         copy.others = {
             file: file.stat().st_mtime_ns for file in copy.results.glob("training/*/*/*/*/model.pt")
         }
-        made.append(copy)
+        made.append((copy, faults))
         return copy
 
     yield make
-    for copy in made:
+    for copy, _ in made:
         if copy.process and copy.process.poll() is None:
             os.killpg(copy.process.pid, signal.SIGKILL)
     cluster.call("scancel", "--user", str(os.getuid()), check=False)
     cluster.start()
     until("an empty queue", lambda: not cluster.call("squeue", "-h"), 60)
-    for copy in made:
+    for copy, faults in made:
         assert copy.table() == undisturbed.table()
         assert copy.predictions() == undisturbed.predictions()
         for file, when in copy.others.items():
             # or written again out of its finished state
             again = "goes on after 2 of 2 folds" in copy.training_log(file.parts[-3])
             assert again or file.stat().st_mtime_ns == when, f"{file} was trained again"
+        plain = without_fault(*faults)
+        wall = copy.ended - copy.began - (plain.ended - plain.began)
+        for pooling, fault in faults.items():
+            lost = copy.job_seconds(pooling) - plain.job_seconds(pooling)
+            ends = ", ".join(copy.states(pooling)).lower() or "not started"
+            COSTS.append(f"| {fault} | {ends} | {lost} | {wall:.0f} | yes |")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what each fault cost, as the table in profiles/README.md."""
+    if COSTS:
+        terminalreporter.section("what the faults cost")
+        terminalreporter.line("| fault | ends of its jobs | job s lost | s lost | same result |")
+        terminalreporter.line("|---|---|---|---|---|")
+        for line in COSTS:
+            terminalreporter.line(line)

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from .conftest import TINY, Campaign, clone
+from .cluster import Cluster
+from .conftest import TINY, Campaign, clone, retraining
 
 pytestmark = pytest.mark.slurm
 
@@ -80,3 +81,20 @@ def test_how_failures_are_said(whole):
     )
     assert re.search(r"^    error: .*000\.h5", log, flags=re.M)
     assert re.search(r"^    snakemake --profile profiles/slurm .*model\.pt", log, flags=re.M)
+
+
+def test_a_cluster_without_accounting(undisturbed, tmp_path_factory):
+    """No slurmdbd was ever there: what became of a job is asked of slurmctld alone."""
+    bare = Cluster(tmp_path_factory.mktemp("bare"), accounting=False)
+    bare.start()
+    try:
+        assert not bare.works("sacct")
+        c = retraining(undisturbed, bare, tmp_path_factory.mktemp("bare_clone") / "clone", ["max"])
+        c.start()
+        bare.call("scancel", c.wait_for_training("max")["max"])
+        assert c.finish() == 0, c.log()
+        assert c.log().count("submitted with SLURM jobid") == 2
+        assert "goes on" in c.training_log("max")
+        assert c.table() == undisturbed.table() and c.predictions() == undisturbed.predictions()
+    finally:
+        bare.stop()

@@ -18,7 +18,10 @@ pytestmark = pytest.mark.slurm
 
 def test_faults_of_a_job(campaign, cluster):
     """Cancelled; out of time; out of memory; requeued: each a fault of one entry."""
-    c = campaign("mean", "max", "sum", "contrast")
+    c = campaign(
+        mean="job cancelled", max="time limit, after a stall of a minute", sum="memory limit",
+        contrast="job requeued",
+    )  # fmt: skip
     c.start(
         "--set-resources",
         "train:runtime=1 if wildcards.pooling == 'max' and attempt == 1 else 30",
@@ -45,7 +48,7 @@ def test_faults_of_a_job(campaign, cluster):
 
 def test_preempted(campaign, cluster):
     """Jobs of a partition of low priority give way: requeued in one, cancelled in the other."""
-    c = campaign("mean", "max")
+    c = campaign(mean="preempted, requeued", max="preempted, cancelled")
     c.start(
         "--set-resources",
         "train:slurm_partition='requeued' if wildcards.pooling == 'mean' else 'evicted'",
@@ -64,7 +67,7 @@ def test_preempted(campaign, cluster):
 
 def test_a_node_dies(campaign, cluster):
     """The job goes on elsewhere, from the state that it had saved last."""
-    c = campaign("max")
+    c = campaign(max="node dies")
     c.start()
     job = c.wait_for_training("max")["max"]
     node = cluster.call("squeue", "-h", "-j", job, "-o", "%N")
@@ -77,7 +80,7 @@ def test_a_node_dies(campaign, cluster):
 
 def test_slurmctld_and_accounting_are_away(campaign, cluster):
     """Nobody to submit to, then nobody to ask, and no accounting at all: it is waited for."""
-    c = campaign("max")
+    c = campaign(max="slurmctld away twice, slurmdbd away")
     cluster.stop_accounting()
     cluster.stop_controller()
     c.start()
@@ -95,7 +98,7 @@ def test_slurmctld_and_accounting_are_away(campaign, cluster):
 
 def test_a_submission_whose_answer_is_lost(campaign, cluster):
     """slurmctld takes the job, but too late for sbatch: it is found, not submitted again."""
-    c = campaign("max", site={"gpus": 0, "partition": "cpu"})
+    c = campaign({"gpus": 0, "partition": "cpu"}, max="answer to a submission lost")
     controller = cluster.pid("slurmctld")
     os.kill(controller, signal.SIGSTOP)
     try:
@@ -111,7 +114,7 @@ def test_a_submission_whose_answer_is_lost(campaign, cluster):
 
 def test_interrupted_and_started_again(campaign, cluster):
     """Ctrl-C cancels the jobs; they save where they are, and go on at the next start."""
-    c = campaign("max")
+    c = campaign(max="Ctrl-C, started again")
     c.start()
     c.wait_for_training("max")
     c.process.send_signal(signal.SIGINT)
@@ -123,7 +126,7 @@ def test_interrupted_and_started_again(campaign, cluster):
 
 def test_killed_and_started_again_with_jobs_still_running(campaign, cluster):
     """The stale lock is named; the second copy of a job waits for the first and uses its work."""
-    c = campaign("max")
+    c = campaign(max="Snakemake killed, started again while the job runs")
     c.start()
     first = c.wait_for_training("max")["max"]
     c.signal_training("max", signal.SIGSTOP)  # so that it cannot end before the second copy
@@ -144,7 +147,7 @@ def test_killed_and_started_again_with_jobs_still_running(campaign, cluster):
 
 def test_a_second_copy_at_home_waits_for_the_cluster(campaign, cluster):
     """Without SLURM in between it is the lease that keeps the second writer away."""
-    c = campaign("max")
+    c = campaign(max="second copy at home while the job runs")
     c.start()
     c.wait_for_training("max")
     c.signal_training("max", signal.SIGSTOP)
@@ -170,7 +173,7 @@ def test_disk_full(campaign, cluster, tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk]).returncode:
         pytest.skip("only root can mount a small disk")
     try:
-        c = campaign("max")
+        c = campaign(max="disk full, until there is room")
         (c.results / "state/vacancy/2x2/max").symlink_to(disk)
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
@@ -186,7 +189,7 @@ def test_disk_full(campaign, cluster, tmp_path):
 
 def test_a_damaged_shard(campaign, cluster):
     """The training names it and refuses it; without it, it is made again."""
-    c = campaign("max")
+    c = campaign(max="damaged shard, deleted by hand")
     shard = c.results / "graphs/vacancy/2x2/000.h5"
     times = shard.stat()
     with shard.open("r+b") as file:
@@ -200,7 +203,7 @@ def test_a_damaged_shard(campaign, cluster):
 
 def test_a_gpu_that_cannot_be_used(campaign, cluster):
     """With `cuda` the job fails before any work and is sent elsewhere; `auto` trains on the CPU."""
-    c = campaign("max", site={"gpu_partition": "gpu"})
+    c = campaign({"gpu_partition": "gpu"}, max="GPU that cannot be used")
     c.configure(device="cuda")
     assert c.run("--retries", "1") != 0
     first, second = c.jobs()

@@ -1,15 +1,7 @@
-"""What goes beyond the table, each by its own target, in a tiny campaign."""
+"""What goes beyond the table, in a tiny campaign."""
 
 import pandas as pd
 import pytest
-
-TARGETS = (
-    "results/transfer.csv",
-    "results/rattle.csv",
-    "results/splits.csv",
-    "results/which.csv",
-    "results/errors.csv",
-)
 
 
 @pytest.mark.slow
@@ -23,7 +15,7 @@ def test_beyond_the_table(clone):
         results={"test_supercells": ["1x1", "3x3"], "test_rattle": [0.0, 0.05]},
         shards=2,
     )
-    done = clone.run(*TARGETS, "--configfile", "my.yaml")
+    done = clone.run("beyond", "--configfile", "my.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     results = clone.folder / "results"
 
@@ -57,5 +49,10 @@ def test_beyond_the_table(clone):
             assert (results / "plots" / f"{plot}{suffix}").stat().st_size > 1000
     # and nothing of it belongs to the campaign itself
     assert not (results / "table.csv").exists()
-    again = clone.run("-n", *TARGETS, "--configfile", "my.yaml")
+    again = clone.run("-n", "beyond", "--configfile", "my.yaml")
     assert "Nothing to be done" in again.stdout + again.stderr
+    done = clone.run("beyond", "--report", "results/report.html", "--configfile", "my.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (results / "report.html").read_text()
+    for plot in ("transfer", "concentration", "rattle", "splits", "confusion"):
+        assert f"results/plots/{plot}.svg" in page

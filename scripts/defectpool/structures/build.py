@@ -85,12 +85,10 @@ def build_host(
             message = f"images are {distance:.3f} Å apart, less than {wanted:g} Å"
             yield Skipped(host.id, defect, label, name, "images_too_close", message)
             continue
-        twins = _twins(host, atoms, found, layout, settings)
-        if isinstance(twins, str):
-            reason = "nothing_left" if twins.startswith("no atom") else "too_many_defects"
-            yield Skipped(host.id, defect, label, name, reason, twins)
-        else:
-            yield twins
+        try:
+            yield _twins(host, atoms, found, layout, settings)
+        except NoDefect as error:
+            yield Skipped(host.id, defect, label, name, error.reason, str(error))
 
 
 def choose(
@@ -121,15 +119,16 @@ def choose(
 
 def _twins(
     host: Host, atoms: Atoms, found: PointDefect, layout: Supercell, settings: StructuresSettings
-) -> tuple[DefectStructure, DefectStructure] | str:
-    """Build the defective and the perfect supercell, or say why that cannot be."""
+) -> tuple[DefectStructure, DefectStructure]:
+    """Build the defective and the perfect supercell; `NoDefect` says why that cannot be."""
     cell = vectors(layout, atoms.cell.array)
     pair = f"{host.id}:{found.name}.{found.index}:{layout.label}"
     positions = repeat(layout, atoms.positions, atoms.cell.array)
     numbers = np.repeat(atoms.numbers, len(layout.cells))
     places = _places(atoms, found, layout, settings, pair)
     if len(places) < settings.count:
-        return f"room for {len(places)} of {settings.count} defects in a supercell"
+        room = f"room for {len(places)} of {settings.count} defects in a supercell"
+        raise NoDefect("too_many_defects", room)
     members, cells = places.T
     where = found.positions[members] + layout.cells[cells] @ atoms.cell.array[:2]
     sites = np.array(found.sites, dtype=np.int64)
@@ -147,7 +146,7 @@ def _twins(
             left = np.ones(len(numbers), dtype=bool)
             left[sites] = False
             if not left.any():
-                return "no atom is left in the supercell"
+                raise NoDefect("nothing_left", "no atom is left in the supercell")
             defective = numbers[left], positions[left]
             defective_sites = np.array([], dtype=np.int64)
         case "interstitial":
