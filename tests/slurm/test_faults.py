@@ -93,6 +93,7 @@ def test_slurmctld_and_accounting_are_away(campaign, cluster):
     cluster.start_controller()
     assert c.finish() == 0, c.log()
     cluster.start_accounting()
+    until("the record", lambda: c.states("max") == ["COMPLETED"])
     assert "attempt" not in c.log() and c.log().count("submitted with SLURM jobid") == 1
 
 
