@@ -2,9 +2,6 @@
 
 import shlex
 import sys
-import time
-
-STARTED = time.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 localrules:
@@ -31,14 +28,6 @@ onstart:
         "command goes on.",
         file=sys.stderr,
     )
-
-
-def say_efficiency():
-    """Print what the jobs of each rule asked for and used, where SLURM knows it."""
-    from defectpool.campaign import efficiency
-
-    if workflow.executor_plugin.name == "slurm":
-        print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
 
 
 onsuccess:

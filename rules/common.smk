@@ -1,6 +1,7 @@
 """Settings and helper functions that the rules share."""
 
 import sys
+import time
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +19,7 @@ try:
 except DefectpoolError as error:
     raise WorkflowError(str(error)) from None
 
+STARTED = time.strftime("%Y-%m-%dT%H:%M:%S")
 SHARDS = shard_labels(SETTINGS.shards)
 # Supercells that networks are tested on; all but those of the campaign only if asked for.
 TESTED = list(dict.fromkeys([*SETTINGS.supercells, *SETTINGS.results.test_supercells]))
@@ -149,3 +151,11 @@ def labels_of(entry):
     return found | (
         {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
     )
+
+
+def say_efficiency():
+    """Print what the jobs of each rule asked for and used, where SLURM knows it."""
+    from defectpool.campaign import efficiency
+
+    if workflow.executor_plugin.name == "slurm":
+        print(f"\n{efficiency.report(STARTED, Path.cwd())}", file=sys.stderr)
