@@ -96,7 +96,7 @@ def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -
     areas = {cells(label): label for label in labels}
     _lines(
         table,
-        "concentration (defects per unit cell)",
+        "defects per unit cell",
         paths,
         ticks=[(1 / area, f"1/{area}" if area > 1 else "1") for area in areas],
         log=True,
@@ -115,7 +115,7 @@ def accuracy_by_rattle(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     table = accuracies.assign(x=accuracies["rattle"].astype(float))
     values = sorted(table["x"].unique())
-    _lines(table, "displacement along each axis (Å)", paths, ticks=[(x, f"{x:g}") for x in values])
+    _lines(table, "displacement (Å)", paths, ticks=[(x, f"{x:g}") for x in values])
 
 
 def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
