@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Value = str | int | float | bool
 
 PLAIN = re.compile(r"[A-Za-z0-9_.:/#+-]+")
-PAIR = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+PAIR = re.compile(r'(\w+)=(?:"([^"\\]*(?:\\.[^"\\]*)*)"|(\S*))')
 ESCAPED = re.compile(r"\\(.)")
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf|nan)", re.IGNORECASE)
 RESERVED = {"Lattice", "Properties", "pbc"}
@@ -107,8 +107,8 @@ def read_frames(file: TextIO) -> Iterator[Frame]:
         del words[::4]
         yield Frame(
             np.array([atomic_numbers[symbol] for symbol in symbols], dtype=np.int64),
-            np.array(list(map(float, words))).reshape(-1, 3),
-            np.array([float(x) for x in raw["Lattice"].split()]).reshape(3, 3),
+            np.fromiter(map(float, words), float, len(words)).reshape(-1, 3),
+            np.fromiter(map(float, raw["Lattice"].split()), float).reshape(3, 3),
             tuple(word == "T" for word in raw["pbc"].split()),  # type: ignore[arg-type]
             info,
         )

@@ -51,4 +51,4 @@ def feature_table() -> NDArray[np.float32]:
 def unknown_elements(numbers: ArrayLike) -> list[int]:
     """Atomic numbers, ascending, that have no features."""
     values = np.asarray(numbers, dtype=np.int64)
-    return np.unique(values[(values < 1) | (values > HEAVIEST)]).tolist()
+    return sorted(set(values[(values < 1) | (values > HEAVIEST)].tolist()))
