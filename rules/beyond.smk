@@ -59,7 +59,7 @@ rule transfer:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000, 20),
+        mem_mb=memory(20),
     params:
         entries=lambda wildcards: trained_entries(wildcards.defect, SETTINGS.supercells),
         code=code("transfer.py"),
@@ -76,17 +76,9 @@ rule compare_transfer:
         ),
     output:
         csv="results/transfer.csv",
-        matrix=plot(
-            "transfer",
-            "transfer",
-            "Beyond the table",
-            "trained on one, tested on others",
-        ),
+        matrix=plot("transfer", "Beyond the table", "trained on one, tested on others"),
         concentration=plot(
-            "concentration",
-            "concentration",
-            "Beyond the table",
-            "accuracy by concentration",
+            "concentration", "Beyond the table", "accuracy by concentration"
         ),
     log:
         "results/logs/compare_transfer.log",
@@ -139,7 +131,7 @@ rule compare_rattle:
         ),
     output:
         csv="results/rattle.csv",
-        plot=plot("rattle", "rattle", "Beyond the table", "displaced atoms"),
+        plot=plot("rattle", "Beyond the table", "displaced atoms"),
     log:
         "results/logs/compare_rattle.log",
     conda:
@@ -179,7 +171,7 @@ rule compare_splits:
         ],
     output:
         csv="results/splits.csv",
-        plot=plot("splits", "splits", "Beyond the table", "what is held out"),
+        plot=plot("splits", "Beyond the table", "what is held out"),
     log:
         "results/logs/compare_splits.log",
     conda:
@@ -203,7 +195,7 @@ rule which:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000, 20),
+        mem_mb=memory(20),
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         defects=SETTINGS.defects,
@@ -228,7 +220,7 @@ rule compare_which:
         which="results/which.csv",
         confusion="results/confusion.csv",
         any_defect="results/any.csv",
-        plot=plot("confusion", "confusion", "Beyond the table", "which defect it is"),
+        plot=plot("confusion", "Beyond the table", "which defect it is"),
     log:
         "results/logs/compare_which.log",
     conda:

@@ -110,18 +110,18 @@ def source_files():
     return [materials.path] if one_file else []
 
 
-def memory(base, factor):
+def memory(factor):
     """Return a function that gives MB: more with the size of the input and with the attempt."""
     return lambda wildcards, input, attempt: int(
-        (base + factor * input.size_mb) * attempt
+        (2000 + factor * input.size_mb) * attempt
     )
 
 
-def plot(name, caption, category, label):
-    """Return the files of a plot; the report shows one of them, with its caption."""
+def plot(name, category, label):
+    """Return the files of a plot; the report shows one of them, with the caption of its name."""
     shown = report(
         f"results/plots/{name}.svg",
-        caption=f"report/{caption}.rst",
+        caption=f"report/{name}.rst",
         category=category,
         labels={"plot": label},
     )

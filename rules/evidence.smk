@@ -40,7 +40,7 @@ rule score_baselines:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000, 10),
+        mem_mb=memory(10),
     params:
         bootstrap=SETTINGS.results.bootstrap,
         code=code("score_baselines.py"),
@@ -64,7 +64,7 @@ rule locate_defects:
         "../envs/environment.yaml"
     threads: 1
     resources:
-        mem_mb=memory(2000, 20),
+        mem_mb=memory(20),
     params:
         entries=trained_on,
         code=code("locate_defects.py"),
@@ -100,14 +100,11 @@ rule gather_evidence:
             category="Figures as files",
             labels={"file": "localization.csv"},
         ),
-        calibration=plot("calibration", "calibration", "Plots", "calibration"),
+        calibration=plot("calibration", "Plots", "calibration"),
         distances=plot(
-            "distance_to_defect",
-            "distances",
-            "Where the defect is",
-            "distance to the defect",
+            "distance_to_defect", "Where the defect is", "distance to the defect"
         ),
-        cost=plot("cost", "cost", "Plots", "cost"),
+        cost=plot("cost", "Plots", "cost"),
         entries=[
             report(
                 str(Path("results/plots/entries", "_".join(entry) + ".svg")),

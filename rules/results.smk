@@ -47,8 +47,8 @@ rule draw_plots:
         table="results/table.csv",
         histories=every_entry("history.csv"),
     output:
-        accuracy=plot("accuracy", "accuracy", "Plots", "accuracy by supercell"),
-        learning=plot("learning_curves", "learning_curves", "Plots", "learning curves"),
+        accuracy=plot("accuracy", "Plots", "accuracy by supercell"),
+        learning=plot("learning_curves", "Plots", "learning curves"),
     log:
         "results/logs/draw_plots.log",
     conda:

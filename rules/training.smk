@@ -18,7 +18,7 @@ rule train:
     # are faster than one on two threads.
     threads: 1
     resources:
-        mem_mb=memory(2000, 20),
+        mem_mb=memory(20),
         runtime=lambda wildcards, input, attempt: int(
             (240 + 5 * input.size_mb) * attempt
         ),

@@ -479,8 +479,7 @@ class Dataset:
         distance = self._distances.number[distance]
         n, m, k = len(before), len(kinds), len(colours)
         width = 2 * n + len(distances)
-        table = np.empty(3 * m, dtype=np.int32)
-        table[::3], table[1::3], table[2::3] = 2 * target, 2 * source + 1, distance + 2 * n
+        table = _table_rows(target, source, distance, n)
         edges = np.bincount(
             message, weights=count * np.repeat(weight, np.diff(offset)), minlength=m
         )
@@ -523,6 +522,15 @@ class Dataset:
         self, index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None, columns: int
     ) -> Rows:
         return self._rows(*transpose(index, offset, weight, columns))
+
+
+def _table_rows(
+    target: Integers, source: Integers, distance: Integers, n: int
+) -> NDArray[np.int32]:
+    """Rows of the table that each message adds up, three by three (see `Layer.lookup`)."""
+    rows = np.empty(3 * len(target), dtype=np.int32)
+    rows[::3], rows[1::3], rows[2::3] = 2 * target, 2 * source + 1, distance + 2 * n
+    return rows
 
 
 def transpose(
@@ -568,7 +576,7 @@ def from_data(data: Data, convolutions: int, radius: float = 8.0, gaussians: int
     order = np.argsort(target, kind="stable")
     source, target = source[order], target[order]
     edges = len(source)
-    table = np.stack([2 * target, 2 * source + 1, np.arange(edges) + 2 * sites], axis=1).reshape(-1)
+    table = _table_rows(target, source, np.arange(edges), sites)
     threes, offset = 3 * np.arange(edges + 1), np.searchsorted(target, np.arange(sites + 1))
 
     def integers(values: NDArray[Any]) -> Tensor:
