@@ -45,8 +45,8 @@ from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.files import replacing
 from defectpool.graphs.elements import feature_table
 from defectpool.graphs.shards import GraphSet, graph_set
+from defectpool.memory import keep_memory
 from defectpool.training.dataset import Dataset, gaussian_expansion
-from defectpool.training.device import keep_memory
 from defectpool.training.fit import train_step
 from defectpool.training.network import initial_network
 

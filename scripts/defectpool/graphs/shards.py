@@ -21,6 +21,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.files import replacing
 from defectpool.graphs.crystal_graph import Crystal, bin_distances, quotients
 from defectpool.graphs.elements import feature_table, unknown_elements
+from defectpool.memory import keep_memory
 
 if TYPE_CHECKING:
     import h5py
@@ -287,6 +288,7 @@ def _arrays(
     structures: Iterable["DefectStructure"], settings: GraphSettings, rounds: int
 ) -> tuple[dict[str, NDArray[Any]], tuple[tuple[str, str], ...]]:
     """All arrays of a shard, and what was skipped."""
+    keep_memory()
     skipped: list[tuple[str, str]] = []
     parts = [_batch_arrays(batch, settings, rounds) for batch in _batches(structures, skipped)]
     return _join(parts), tuple(skipped)

@@ -1,8 +1,5 @@
 """Where the network computes."""
 
-import ctypes
-import sys
-
 import torch
 
 from defectpool.errors import DefectpoolError
@@ -52,18 +49,3 @@ def peak_memory_mib(device: torch.device) -> float:
     if device.type != "cuda":
         return 0.0
     return round(torch.cuda.max_memory_allocated(device) / 1024**2, 1)
-
-
-def keep_memory() -> None:
-    """Let this process keep memory that it frees, for the next tensors of the same size.
-
-    By default glibc hands the megabytes of each batch back to the system and gets them again, page
-    by page, for the next: a third of the time of a training step on a CPU. Its two thresholds for
-    that are raised (`man mallopt`); another C library is left as it is.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(-3, 32 * 1024**2)  # M_MMAP_THRESHOLD, at its largest
-        mallopt(-1, 1024**3)  # M_TRIM_THRESHOLD

@@ -35,6 +35,7 @@ from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.files import replacing
 from defectpool.identity import seed as seed_of
+from defectpool.memory import keep_memory
 from defectpool.training import device as devices
 from defectpool.training import state as states
 from defectpool.training.dataset import Batch, Dataset
@@ -158,7 +159,7 @@ def cross_validate(
             f"there are {len(labels)} graphs to train on, and not both defective and perfect "
             "ones; see the lists of skipped and rejected structures"
         )
-    devices.keep_memory()
+    keep_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
