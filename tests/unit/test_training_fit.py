@@ -19,6 +19,7 @@ from defectpool.training import fit, recipe, state
 from defectpool.training.dataset import Dataset
 from defectpool.training.network import initial_network
 from defectpool.training.pooling import POOLINGS
+from defectpool.training.resident import Resident
 
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=4, folds=3, batch_size=8, learning_rate=0.01, device="cpu")
@@ -126,6 +127,16 @@ def test_does_not_depend_on_the_threads_that_there_are(graphs, reference, tmp_pa
 def test_compression_changes_nothing_but_rounding(reference, tmp_path):
     full = train(campaign(12, compression=False), tmp_path)
     one, two = (outcome.history.loss.to_numpy() for outcome in (reference, full))
+    assert one[:2] == pytest.approx(two[:2], rel=1e-3)
+
+
+def test_batches_cut_on_the_device_change_nothing_but_rounding(
+    graphs, reference, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fit, "dataset_on", lambda device, *rest: Resident(*rest, device=device))
+    resident = train(graphs, tmp_path / "one")
+    assert same(resident, train(graphs, tmp_path / "two"))
+    one, two = (outcome.history.loss.to_numpy() for outcome in (reference, resident))
     assert one[:2] == pytest.approx(two[:2], rel=1e-3)
 
 

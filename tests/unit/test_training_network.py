@@ -1,6 +1,7 @@
 """The fast network against the plain one, against the published code, and against itself."""
 
 import copy
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from defectpool.config import NetworkSettings
+from defectpool.training import resident
 from defectpool.training.dataset import Dataset
+from defectpool.training.fit import train_step
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.pooling import POOLINGS
+from defectpool.training.resident import Resident
 
 SMALL = NetworkSettings(width=6, convolutions=3, hidden=5, gaussians=9)
 RADIUS = 6.0
@@ -23,8 +27,9 @@ def make(pooling, convolution="gated", size=SMALL, seed=3):
     return initial_network(pooling, convolution, size, RADIUS, seed).double()
 
 
-def data(graph_set, merge=None, size=SMALL):
-    return Dataset(graph_set, size.convolutions, size.gaussians, merge=merge, dtype=torch.float64)
+def data(graph_set, merge=None, size=SMALL, kind=Dataset, device="cpu"):
+    settings = {"merge": merge, "dtype": torch.float64, "device": device}
+    return kind(graph_set, size.convolutions, size.gaussians, **settings)
 
 
 def step(network, logits, label):
@@ -42,7 +47,7 @@ def assert_same(one, two, tolerance=1e-10):
 
 
 def compare(examples, pooling, convolution, ties, size=SMALL):
-    """Outputs, gradients and running statistics of the plain network and of ours, three ways."""
+    """Outputs, gradients and running statistics of the plain network and of ours, in all ways."""
     compressed = graphs(examples, ties=ties, rounds=size.convolutions)
     full = graphs(examples, ties=ties, compression=False)
     chosen = np.arange(len(full.label))[::-1]
@@ -51,9 +56,9 @@ def compare(examples, pooling, convolution, ties, size=SMALL):
     logits = plain_forward(plain, rows, RADIUS)
     gradients, state = step(plain, logits, rows.label), plain.state_dict()
     first = None
-    for graph_set, merge in ((compressed, True), (compressed, False), (full, False), (full, True)):
-        ours = make(pooling, convolution, size)
-        batch = data(graph_set, merge, size).batch(chosen)
+    for graph_set, merge, kind in product((compressed, full), (True, False), (Dataset, Resident)):
+        ours, source = make(pooling, convolution, size), data(graph_set, merge, size, kind)
+        batch = source.batch(chosen)
         found = ours(batch)
         torch.testing.assert_close(found, logits, rtol=1e-10, atol=1e-10)
         found_gradients = step(ours, found, batch.label)
@@ -65,7 +70,7 @@ def compare(examples, pooling, convolution, ties, size=SMALL):
         assert_same(ours.state_dict(), state)
         ours.eval(), plain.eval()
         with torch.inference_mode():
-            again = ours(data(graph_set, merge, size).batch(chosen, gradients=False))
+            again = ours(source.batch(chosen, gradients=False))
             torch.testing.assert_close(
                 again, plain_forward(plain, rows, RADIUS), rtol=1e-10, atol=1e-10
             )
@@ -117,15 +122,16 @@ def test_weights_agree_after_twenty_steps(optimizer, rate, tolerance):
     compressed, full = campaign(8, size=2), campaign(8, size=2, compression=False)
     networks, random = [], np.random.default_rng(0)
     batches = [random.choice(16, 6, replace=False) for _ in range(20)]
-    for graph_set, merge in ((compressed, True), (full, False)):
-        network, source = make("max"), data(graph_set, merge)
+    for graph_set, kind in ((compressed, Dataset), (full, Dataset), (compressed, Resident)):
+        network, source = make("max"), data(graph_set, kind=kind)
         steps = optimizer(network.parameters(), lr=rate)
         for chosen in batches:
             batch = source.batch(chosen)
             step(network, network(batch), batch.label)
             steps.step()
         networks.append(network.state_dict())
-    assert_same(*networks, tolerance=tolerance)
+    for other in networks[1:]:
+        assert_same(networks[0], other, tolerance=tolerance)
 
 
 def test_maximum_shares_its_gradient_among_tied_sites():
@@ -189,3 +195,27 @@ def test_unknown_names_are_refused():
 
     with pytest.raises(DefectpoolError, match="pooling 'median' is unknown"):
         CrystalGraphNetwork("median")
+
+
+@pytest.mark.parametrize("convolution", ["gated", "summed"])
+@pytest.mark.parametrize("pooling", list(POOLINGS))
+def test_a_step_on_a_device_asks_it_for_nothing(pooling, convolution):
+    # A meta tensor has no values: a step that waited for one, or mixed devices, would fail.
+    source = data(campaign(4, size=2), kind=Resident, device="meta")
+    network = make(pooling, convolution).to("meta")
+    optimizer = torch.optim.AdamW(network.parameters())
+    loss, right = train_step(network, optimizer, source, np.array([5, 0, 2]))
+    assert loss.device.type == right.device.type == "meta"
+    with torch.inference_mode():
+        assert network.eval()(source.batch([1, 3], gradients=False)).shape == (2,)
+
+
+def test_graphs_that_a_gpu_cannot_hold_stay_on_the_cpu(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(resident, "Resident", full)
+    monkeypatch.setattr(resident, "Dataset", lambda *graphs, device: (*graphs, device))
+    cuda = torch.device("cuda")
+    assert resident.dataset_on(cuda, "graphs", 3, 41) == ("graphs", 3, 41, cuda)
+    assert resident.dataset_on(torch.device("cpu"), "graphs", 3, 41)[-1].type == "cpu"

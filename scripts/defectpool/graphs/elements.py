@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from defectpool.errors import DefectpoolError
 
@@ -48,7 +48,6 @@ def feature_table() -> NDArray[np.float32]:
     return table
 
 
-def unknown_elements(numbers: ArrayLike) -> list[int]:
+def unknown_elements(numbers: NDArray[np.integer]) -> list[int]:
     """Atomic numbers, ascending, that have no features."""
-    values = np.asarray(numbers, dtype=np.int64)
-    return sorted(set(values[(values < 1) | (values > HEAVIEST)].tolist()))
+    return sorted({z for z in numbers.tolist() if not 0 < z <= HEAVIEST})

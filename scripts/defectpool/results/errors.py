@@ -23,7 +23,7 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     """Count the sites of each graph that look like none of its twin.
 
     Two sites look alike if no network with so many convolutions can tell them apart (colour
-    refinement, see `training.dataset.refine`). A defective structure without such a site has
+    refinement, see `training.colours.refine`). A defective structure without such a site has
     nothing to show: a vacancy that is nobody's neighbour, for instance.
 
     Parameters
@@ -38,9 +38,9 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     array
         Number of sites, [G].
     """
-    from defectpool.training.dataset import refine
+    from defectpool.training.colours import refine
 
-    _, _, colour = refine(graphs, rounds)
+    colour = refine(graphs, rounds).last
     _, pair = np.unique(graphs.pair, return_inverse=True)
     graph = np.repeat(np.arange(len(graphs.label)), np.diff(graphs.node_offset))
     key = pair[graph] * (int(colour.max(initial=0)) + 1) + colour

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from defectpool.errors import DefectpoolError
 from defectpool.results import statistics
-from defectpool.training.dataset import Batch, Dataset
+from defectpool.training.batch import Batch
+from defectpool.training.dataset import Dataset
 from defectpool.training.fit import load_models
 from defectpool.training.network import CrystalGraphNetwork
 from defectpool.training.pooling import Sites, deviation, standardized

@@ -1,6 +1,6 @@
 """The convolutions of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)).
 
-Both compute on the rows and messages of a `Layer` (see `dataset`), each of which may stand for
+Both compute on the rows and messages of a `Layer` (see `batch`), each of which may stand for
 many sites or edges; sums, and the statistics of batch normalization, count them all.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from defectpool.training.dataset import Layer, SparseSum
+from defectpool.training.batch import Layer, SparseSum
 
 
 class Gated(nn.Module):

@@ -38,7 +38,8 @@ from defectpool.identity import seed as seed_of
 from defectpool.memory import keep_memory
 from defectpool.training import device as devices
 from defectpool.training import state as states
-from defectpool.training.dataset import Batch, Dataset
+from defectpool.training.batch import Batch
+from defectpool.training.dataset import Dataset
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.progress import Progress
 from defectpool.training.recipe import (
@@ -49,6 +50,7 @@ from defectpool.training.recipe import (
     tested,
     validation_score,
 )
+from defectpool.training.resident import Resident, dataset_on
 from defectpool.training.splits import deal
 
 if TYPE_CHECKING:
@@ -195,12 +197,14 @@ def load_models(path: Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
     return found
 
 
-def predict(network: CrystalGraphNetwork, dataset: Dataset, rows: NDArray[np.int64]) -> Tensor:
+def predict(
+    network: CrystalGraphNetwork, dataset: Dataset | Resident, rows: NDArray[np.int64]
+) -> Tensor:
     """Return the logits of some graphs of a data set."""
     return _logits(network, _evaluation_batches(dataset, rows))
 
 
-def _evaluation_batches(dataset: Dataset, rows: NDArray[np.int64]) -> list[Batch]:
+def _evaluation_batches(dataset: Dataset | Resident, rows: NDArray[np.int64]) -> list[Batch]:
     return [
         dataset.batch(rows[i : i + EVALUATION_BATCH], gradients=False)
         for i in range(0, len(rows), EVALUATION_BATCH)
@@ -216,7 +220,7 @@ def _logits(network: CrystalGraphNetwork, batches: list[Batch]) -> Tensor:
 def train_step(
     network: CrystalGraphNetwork,
     optimizer: torch.optim.Optimizer,
-    dataset: Dataset,
+    dataset: Dataset | Resident,
     rows: NDArray[np.int64],
     parts: int = 1,
 ) -> tuple[Tensor, Tensor]:
@@ -294,7 +298,7 @@ class _Job:
             deal(training.split, graphs, training.folds, seed_of(training.seed, repeat), prototypes)
             for repeat in range(training.repeats)
         ]
-        self.dataset = Dataset(graphs, network.convolutions, network.gaussians, device=device)
+        self.dataset = dataset_on(device, graphs, network.convolutions, network.gaussians)
         self.radius = float(graphs.settings["radius"])
         self.path = state / "training.state"
         chosen = training.model_dump(exclude={"device"})

@@ -32,6 +32,7 @@ from defectpool.training.recipe import (
     tested,
     validation_score,
 )
+from defectpool.training.resident import Resident, dataset_on
 from defectpool.training.splits import deal
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def cross_validate(
     """
     torch.set_num_threads(threads)
     device = devices.choose(training.device)
-    dataset = Dataset(graphs, network.convolutions, network.gaussians, device=device)
+    dataset = dataset_on(device, graphs, network.convolutions, network.gaussians)
     names = kinds_of(graphs)
     target = torch.tensor([list(kinds).index(str(name)) for name in names], device=device)
     tables = []
@@ -123,9 +124,9 @@ def _network(
 
 
 def _fit(
-    model: CrystalGraphNetwork, dataset: Dataset, target: torch.Tensor, train: NDArray[np.int64],
-    validation: NDArray[np.int64], test: NDArray[np.int64], training: TrainingSettings,
-    place: tuple[int, int],
+    model: CrystalGraphNetwork, dataset: Dataset | Resident, target: torch.Tensor,
+    train: NDArray[np.int64], validation: NDArray[np.int64], test: NDArray[np.int64],
+    training: TrainingSettings, place: tuple[int, int],
 ) -> tuple[torch.Tensor, int]:  # fmt: skip
     """Return the kinds predicted for the test rows at the chosen epoch, and that epoch."""
     optimizer, schedule = optimizer_of(model, training, steps_of(train, training))

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
+from defectpool.training.batch import Batch, from_data
 from defectpool.training.convolutions import CONVOLUTIONS
-from defectpool.training.dataset import Batch, from_data
 from defectpool.training.pooling import POOLINGS, Sites
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class CrystalGraphNetwork(nn.Module):
 
     Shapes
     ------
-    - a `dataset.Batch`, or a `torch_geometric` `Data` or `Batch` (`x` [sites, 92], `edge_index`
+    - a `batch.Batch`, or a `torch_geometric` `Data` or `Batch` (`x` [sites, 92], `edge_index`
       [2, edges], `edge_attr` [edges, 1] in Å), of C crystals to logits [C].
     """
 

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from defectpool.training.dataset import Batch, Rows, SparseSum
+from defectpool.training.batch import Batch, Rows, SparseSum
 
 
 @dataclass(frozen=True)
