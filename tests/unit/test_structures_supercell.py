@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structure_examples import textbook
 
+from defectpool.lattice import reduced
 from defectpool.structures.supercell import (
     enlarged,
     image_distance,
-    reduced,
     repeat,
     supercell,
     vectors,

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
+from defectpool.lattice import reduced
 from defectpool.materials.host import BadStructure
 
 BOND = 1.4
@@ -271,15 +272,8 @@ def _in_plane_vectors(plane: tuple[int, int, int], cell: Floats) -> tuple[Floats
     q = (g - p * h) // k if k else 0
     if not k:
         p = g // h
-    a = np.array([k // g, -h // g, 0]) @ cell
-    b = np.array([l * p, l * q, -g]) @ cell
-    while True:  # Gauss's reduction of a basis of two
-        if a @ a > b @ b:
-            a, b = b, a
-        steps = round(float(a @ b) / float(a @ a))
-        if steps == 0:
-            return a, b
-        b = b - steps * a
+    a, b = reduced(np.array([[k // g, -h // g, 0], [l * p, l * q, -g]]) @ cell)
+    return a, b
 
 
 def _stand(numbers: Ints, layer: _Layer, spacing: float, vacuum: float) -> Atoms:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,8 @@ def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
                     index="trained", columns="tested", values="accuracy"
                 ).reindex(index=trained, columns=tested).to_numpy(float)
                 image = share_map(axes, values, trained, tested, 50, {"rotation": 90})
-                for (i, j), value in np.ndenumerate(values):
-                    if np.isnan(value):
-                        continue
-                    axes.text(
-                        j, i, f"{value:.0f}", ha="center", va="center", fontsize=7.5,
-                        color="white" if value < 75 else "black",
-                    )  # fmt: skip
-                    if trained[i] == tested[j]:
+                for i, j in product(range(len(trained)), range(len(tested))):
+                    if trained[i] == tested[j] and not np.isnan(values[i, j]):
                         axes.add_patch(
                             plt.Rectangle(
                                 (j - 0.5, i - 0.5), 1, 1, fill=False, linewidth=1.6,
@@ -200,13 +195,6 @@ def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
                     index="kind", columns="predicted", values="share"
                 ).reindex(index=kinds, columns=kinds).to_numpy(float)
                 image = share_map(axes, values, kinds, kinds, 0, {"rotation": 45, "ha": "right"})
-                for (i, j), value in np.ndenumerate(values):
-                    axes.text(
-                        j, i, f"{value:.1f}" if 0 < value < 10 or 90 < value < 100
-                        else f"{value:.0f}",
-                        ha="center", va="center", fontsize=7.5,
-                        color="white" if value < 50 else "black",
-                    )  # fmt: skip
         label_panels(grid, supercells, [label for *_, label in names], "taken for", "true kind")
         colour_bar(figure, image, grid, 0.04, "share of the true kind (%)")
         save(figure, paths)

@@ -177,12 +177,22 @@ def share_map(
     lowest: float,
     turn: dict[str, Any],
 ) -> Any:
-    """Draw a matrix in per cent as a heat map, from `lowest` to 100; return the image."""
+    """Draw a matrix in per cent as a heat map, from `lowest` to 100; return the image.
+
+    Numbers near 0 and 100 have a decimal, since there it matters; one that is not known has none.
+    """
     image = axes.imshow(values, vmin=lowest, vmax=100, cmap=SEQUENTIAL, aspect="auto")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks(range(len(columns)), columns, **turn)
     axes.set_yticks(range(len(rows)), rows)
+    for (i, j), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            digits = 1 if 0 < value < 10 or 90 < value < 100 else 0
+            color = "white" if value < (lowest + 100) / 2 else "black"
+            axes.text(
+                j, i, f"{value:.{digits}f}", ha="center", va="center", fontsize=7.5, color=color
+            )
     return image
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from defectpool.config import StructuresSettings
 from defectpool.identity import seed
+from defectpool.lattice import reduced
 from defectpool.materials.host import Host
 from defectpool.structures.perturb import displacements, strained
 from defectpool.structures.point_defects import NoDefect, PointDefect, point_defects
@@ -17,7 +18,6 @@ from defectpool.structures.supercell import (
     Supercell,
     enlarged,
     image_distance,
-    reduced,
     repeat,
     supercell,
     vectors,

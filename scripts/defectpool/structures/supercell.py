@@ -12,6 +12,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from defectpool.lattice import reduced
 from defectpool.supercells import supercell_label, supercell_matrix
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
@@ -79,18 +80,6 @@ def repeat(
     """Positions of all sites of the supercell in Å, [sites * cells, 3]; for the order see above."""
     shifts = layout.cells @ cell[:2]
     return (positions[:, None, :] + shifts[None, :, :]).reshape(-1, 3)
-
-
-def reduced(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shortest basis [2, n] of a plane lattice (Lagrange and Gauss); shortest vector first."""
-    u, v = np.array(plane, dtype=float)
-    if u @ u > v @ v:
-        u, v = v, u
-    while True:
-        v = v - np.round((u @ v) / (u @ u)) * u
-        if v @ v >= u @ u * (1 - 1e-12):
-            return np.array([u, v])
-        u, v = v, u
 
 
 def image_distance(layout: Supercell, cell: NDArray[np.float64]) -> float:
