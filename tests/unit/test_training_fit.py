@@ -298,6 +298,15 @@ def test_state_generations(tmp_path):
 # ------------------------------------------------------------------------------ what goes wrong
 
 
+def test_a_state_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
+    path, tensor = tmp_path / "training.state", torch.arange(3.0)
+    monkeypatch.setattr(torch.serialization, "location_tag", lambda _: "cuda:0")
+    state.save(path, "key", {"moments": tensor})
+    monkeypatch.undo()
+    content, _ = state.load(path, "key")
+    assert content is not None and torch.equal(content["moments"], tensor)
+
+
 def test_one_class(graphs, tmp_path):
     from dataclasses import replace
 
@@ -355,6 +364,31 @@ def test_out_of_gpu_memory_halves_the_parts(graphs, tmp_path, monkeypatch, capsy
     with pytest.raises(DefectpoolError, match="GPU's memory"):
         job.parts = 2
         job._step(network, optimizer, np.arange(2))
+
+
+def test_out_of_gpu_memory_evaluates_fewer_at_a_time(graphs, tmp_path, monkeypatch, capsys):
+    job = fit._Job(
+        graphs, "max", "gated", NETWORK, TRAINING, torch.device("cpu"), tmp_path, "", "job", None
+    )
+    job.progress = fit.Progress("job", 1)
+    network, rows = initial_network("max", "gated", NETWORK, 6.0, 0), np.arange(10)
+    wanted, batches = job._evaluate(network, rows, [])
+    assert len(batches) == 1
+    real, most = fit._logits, 3
+
+    def scarce(network, batches):
+        if max(len(batch) for batch in batches) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(network, batches)
+
+    monkeypatch.setattr(fit, "_logits", scarce)
+    found, batches = job._evaluate(network, rows, batches)
+    assert max(len(batch) for batch in batches) == job.together == 2
+    torch.testing.assert_close(found, wanted)
+    assert "2 graphs are evaluated at a time" in capsys.readouterr().out
+    most = 0
+    with pytest.raises(DefectpoolError, match="GPU's memory"):
+        job._evaluate(network, rows, batches)
 
 
 def test_parts_of_a_batch_have_the_same_loss_scale(graphs):

@@ -61,6 +61,11 @@ EVALUATION_BATCH = 256
 
 FORMAT = "defectpool model 1"
 
+NOT_ONE_GRAPH = (
+    "the GPU's memory does not hold a single graph of this data set; take a GPU with more, "
+    "training.device: cpu, or a smaller supercell"
+)
+
 
 class Interrupted(SystemExit):
     """SIGTERM, SIGUSR1 or SIGHUP came; the state is saved. Exit status 75: "try again later"."""
@@ -201,13 +206,15 @@ def predict(
     network: CrystalGraphNetwork, dataset: Dataset | Resident, rows: NDArray[np.int64]
 ) -> Tensor:
     """Return the logits of some graphs of a data set."""
-    return _logits(network, _evaluation_batches(dataset, rows))
+    return _logits(network, _evaluation_batches(dataset, rows, EVALUATION_BATCH))
 
 
-def _evaluation_batches(dataset: Dataset | Resident, rows: NDArray[np.int64]) -> list[Batch]:
+def _evaluation_batches(
+    dataset: Dataset | Resident, rows: NDArray[np.int64], together: int
+) -> list[Batch]:
     return [
-        dataset.batch(rows[i : i + EVALUATION_BATCH], gradients=False)
-        for i in range(0, len(rows), EVALUATION_BATCH)
+        dataset.batch(rows[i : i + together], gradients=False)
+        for i in range(0, len(rows), together)
     ]
 
 
@@ -307,7 +314,7 @@ class _Job:
             [one.fold.tolist() for one in self.deals],
         )  # fmt: skip
         self.saved = time.monotonic()
-        self.parts = 1
+        self.parts, self.together = 1, EVALUATION_BATCH
 
     def run(self) -> Outcome:
         """All repeats and folds, going on from a saved state if there is one."""
@@ -351,8 +358,8 @@ class _Job:
         training = self.training
         train, validation, test = self._rows(repeat, fold)
         watched = np.concatenate([validation, test])
-        watched_batches = _evaluation_batches(self.dataset, watched)
-        watched_labels = torch.cat([batch.label for batch in watched_batches]) > 0.5
+        watched_labels = np.asarray(self.graphs.label)[watched] > 0
+        watched_batches: list[Batch] = []
         network = initial_network(
             self.pooling,
             self.convolution,
@@ -396,8 +403,8 @@ class _Job:
             for rows, value in zip(batches, values, strict=True):
                 if not np.isfinite(value):
                     self._not_finite(rows, repeat, fold, epoch)
-            logits = _logits(network, watched_batches)
-            hits = ((logits > 0) == watched_labels).cpu().numpy()
+            logits, watched_batches = self._evaluate(network, watched, watched_batches)
+            hits = (logits > 0).cpu().numpy() == watched_labels
             now["seconds"] += time.monotonic() - begin
             row = {
                 "repeat": repeat,
@@ -462,19 +469,31 @@ class _Job:
                 return train_step(network, optimizer, self.dataset, rows, self.parts)
             except torch.OutOfMemoryError:
                 if self.parts >= len(rows):
-                    raise DefectpoolError(
-                        "the GPU's memory does not hold a single graph of this data set; "
-                        "take a GPU with more, training.device: cpu, or a smaller supercell"
-                    ) from None
+                    raise DefectpoolError(NOT_ONE_GRAPH) from None
             # outside the handler, so that the failed step's tensors are free
             self.parts = min(2 * self.parts, len(rows))
             for buffer, old in zip(buffers, kept, strict=True):
                 buffer.copy_(old)
             optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            self.progress.say(
-                f"{self.title}: out of GPU memory; batches are computed in {self.parts} parts"
-            )
+            self._out_of_memory(f"batches are computed in {self.parts} parts")
+
+    def _evaluate(
+        self, network: CrystalGraphNetwork, rows: NDArray[Any], batches: list[Batch]
+    ) -> tuple[Tensor, list[Batch]]:
+        """Logits, and the batches for the next time; out of GPU memory these become smaller."""
+        while True:
+            try:
+                batches = batches or _evaluation_batches(self.dataset, rows, self.together)
+                return _logits(network, batches), batches
+            except torch.OutOfMemoryError:
+                if self.together == 1:
+                    raise DefectpoolError(NOT_ONE_GRAPH) from None
+            batches, self.together = [], self.together // 2
+            self._out_of_memory(f"{self.together} graphs are evaluated at a time")
+
+    def _out_of_memory(self, instead: str) -> None:
+        torch.cuda.empty_cache()
+        self.progress.say(f"{self.title}: out of GPU memory; {instead}")
 
     def _not_finite(self, rows: NDArray[Any], repeat: int, fold: int, epoch: int) -> None:
         ids = ", ".join(str(self.graphs.structure[row]) for row in rows)

@@ -66,5 +66,6 @@ def load(path: Path, key: str) -> tuple[dict[str, Any] | None, list[str]]:
         if found.decode() != key:
             notes.append(f"{candidate} is of other settings, data or code: it is not used")
             continue
-        return torch.load(io.BytesIO(content), weights_only=True), notes
+        # to the CPU: the job that goes on may have no GPU
+        return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu"), notes
     return None, notes
