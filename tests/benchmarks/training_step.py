@@ -50,9 +50,9 @@ from defectpool.graphs.shards import GraphSet, graph_set
 from defectpool.memory import keep_memory
 from defectpool.training.batch import gaussian_expansion
 from defectpool.training.device import describe
-from defectpool.training.fit import train_step
 from defectpool.training.network import initial_network
 from defectpool.training.resident import dataset_on
+from defectpool.training.step import train_step
 
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = {"2x2": 8, "4x4": 6, "6x6": 5, "8x8": 3, "12x12": 2}

@@ -11,7 +11,8 @@ from defectpool.errors import DefectpoolError
 from defectpool.results import plots_transfer, table, transfer
 from defectpool.supercells import cells
 from defectpool.training.dataset import Dataset
-from defectpool.training.fit import cross_validate, load_models
+from defectpool.training.fit import cross_validate
+from defectpool.training.outcome import load_models
 
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=2, folds=3, repeats=2, batch_size=8, device="cpu")

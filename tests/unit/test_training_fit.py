@@ -18,8 +18,10 @@ from defectpool.errors import DefectpoolError
 from defectpool.training import fit, recipe, state
 from defectpool.training.dataset import Dataset
 from defectpool.training.network import initial_network
+from defectpool.training.outcome import Outcome, load_models
 from defectpool.training.pooling import POOLINGS
 from defectpool.training.resident import Resident
+from defectpool.training.step import predict
 
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=4, folds=3, batch_size=8, learning_rate=0.01, device="cpu")
@@ -38,7 +40,7 @@ def train(graphs, folder, pooling="max", training=TRAINING, **options):
     return fit.cross_validate(graphs, pooling, "gated", NETWORK, training, folder, **options)
 
 
-def same(one: fit.Outcome, two: fit.Outcome) -> bool:
+def same(one: Outcome, two: Outcome) -> bool:
     """Tell whether two outcomes are equal bit for bit, but for seconds."""
     tables = all(
         getattr(one, name).drop(columns="seconds", errors="ignore").equals(
@@ -96,9 +98,9 @@ def test_outcome(graphs, reference, tmp_path):
         table.probability.to_numpy(), rel=1e-8
     )
     dataset = Dataset(graphs, 3, 11)
-    for repeat, fold, network in fit.load_models(files[0]):
+    for repeat, fold, network in load_models(files[0]):
         rows = np.flatnonzero(np.isin(graphs.structure, table.structure[table.fold == fold]))
-        logits = fit.predict(network, dataset, rows)
+        logits = predict(network, dataset, rows)
         wanted = table[(table.fold == fold) & (table.repeat == repeat)].probability
         assert logits.double().sigmoid().numpy() == pytest.approx(wanted.to_numpy(), rel=1e-6)
 
@@ -374,14 +376,14 @@ def test_out_of_gpu_memory_evaluates_fewer_at_a_time(graphs, tmp_path, monkeypat
     network, rows = initial_network("max", "gated", NETWORK, 6.0, 0), np.arange(10)
     wanted, batches = job._evaluate(network, rows, [])
     assert len(batches) == 1
-    real, most = fit._logits, 3
+    real, most = fit.logits_of, 3
 
     def scarce(network, batches):
         if max(len(batch) for batch in batches) > most:
             raise torch.OutOfMemoryError("out of memory")
         return real(network, batches)
 
-    monkeypatch.setattr(fit, "_logits", scarce)
+    monkeypatch.setattr(fit, "logits_of", scarce)
     found, batches = job._evaluate(network, rows, batches)
     assert max(len(batch) for batch in batches) == job.together == 2
     torch.testing.assert_close(found, wanted)

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from defectpool.config import NetworkSettings
 from defectpool.training import resident
 from defectpool.training.dataset import Dataset
-from defectpool.training.fit import train_step
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.pooling import POOLINGS
 from defectpool.training.resident import Resident
+from defectpool.training.step import train_step
 
 SMALL = NetworkSettings(width=6, convolutions=3, hidden=5, gaussians=9)
 RADIUS = 6.0

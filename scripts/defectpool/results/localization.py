@@ -33,8 +33,8 @@ from defectpool.errors import DefectpoolError
 from defectpool.results import statistics
 from defectpool.training.batch import Batch
 from defectpool.training.dataset import Dataset
-from defectpool.training.fit import load_models
 from defectpool.training.network import CrystalGraphNetwork
+from defectpool.training.outcome import load_models
 from defectpool.training.pooling import Sites, deviation, standardized
 
 if TYPE_CHECKING:

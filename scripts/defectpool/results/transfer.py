@@ -34,7 +34,7 @@ def test(
     Parameters
     ----------
     models
-        As `training.fit.load_models` gives them: (repeat, fold, network).
+        As `training.outcome.load_models` gives them: (repeat, fold, network).
     tested
         Predictions that were stored when these networks were trained; they tell in which fold of
         each repeat a host was tested. Structures of other hosts are left out.
@@ -52,9 +52,9 @@ def test(
     DefectpoolError
         A host was tested in several folds of a repeat, as random splits do.
     """
-    from defectpool.training.fit import predict
     from defectpool.training.recipe import in_order
     from defectpool.training.recipe import tested as tested_rows
+    from defectpool.training.step import predict
 
     folds = tested[["repeat", "fold", "host"]].drop_duplicates()
     if folds.duplicated(["repeat", "host"]).any():
@@ -104,7 +104,7 @@ def test_entries(
     """
     from defectpool.results.predictions import read_predictions
     from defectpool.training.dataset import Dataset
-    from defectpool.training.fit import load_models
+    from defectpool.training.outcome import load_models
 
     tables: list[pd.DataFrame] = []
     dataset: Dataset | None = None

@@ -13,13 +13,11 @@ batch stays, but batch normalization then sees the parts, so figures may differ 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +26,17 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from defectpool import audit as audits
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
-from defectpool.files import replacing
 from defectpool.identity import seed as seed_of
 from defectpool.memory import keep_memory
 from defectpool.training import device as devices
 from defectpool.training import state as states
 from defectpool.training.batch import Batch
-from defectpool.training.dataset import Dataset
 from defectpool.training.network import CrystalGraphNetwork, initial_network
+from defectpool.training.outcome import FORMAT, Outcome
 from defectpool.training.progress import Progress
 from defectpool.training.recipe import (
     batches_of,
@@ -50,16 +46,12 @@ from defectpool.training.recipe import (
     tested,
     validation_score,
 )
-from defectpool.training.resident import Resident, dataset_on
+from defectpool.training.resident import dataset_on
 from defectpool.training.splits import deal
+from defectpool.training.step import EVALUATION_BATCH, evaluation_batches, logits_of, train_step
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
-
-# Crystals that are evaluated together: no gradients are kept, so more fit than in training.
-EVALUATION_BATCH = 256
-
-FORMAT = "defectpool model 1"
 
 NOT_ONE_GRAPH = (
     "the GPU's memory does not hold a single graph of this data set; take a GPU with more, "
@@ -76,43 +68,6 @@ class Interrupted(SystemExit):
 
     def __str__(self) -> str:
         return f"interrupted; the state is saved in {self.path}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training gives.
-
-    Attributes
-    ----------
-    model
-        Settings, and the weights of each repeat and fold at its chosen epoch (`load_models`).
-    history
-        One row an epoch: repeat, fold, epoch, loss, train_accuracy, validation_accuracy,
-        test_accuracy, seconds.
-    predictions
-        One row a repeat and structure, made when it was in the test fold: structure, host,
-        formula, pair, name, repeat, fold, label, probability (at the epoch up to which the last
-        five were best on the validation formulas), probability_best_epoch (at the epoch that was
-        best on the test fold, as the published table chose it).
-    audit
-        Versions, device, threads, seconds, graphs a second, peak memory.
-    """
-
-    model: dict[str, Any]
-    history: pd.DataFrame
-    predictions: pd.DataFrame
-    audit: dict[str, Any]
-
-    def write(self, model: Path, history: Path, predictions: Path, audit: Path) -> None:
-        """Write the four files, each whole or not at all."""
-        buffer = io.BytesIO()
-        torch.save(self.model, buffer)
-        with replacing(model) as temporary:
-            temporary.write_bytes(buffer.getvalue())
-        for path, table in ((history, self.history), (predictions, self.predictions)):
-            with replacing(path) as temporary:
-                table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-        audits.write(audit, self.audit)
 
 
 def cross_validate(
@@ -179,82 +134,6 @@ def cross_validate(
             return job.run()
     finally:
         torch.set_num_threads(before)
-
-
-def load_models(path: Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
-    """Read the trained networks of a `model.pt`: (repeat, fold, network), ready to predict."""
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']!r}")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DefectpoolError(f"{path} is no model that this version reads: {error}") from None
-    found = []
-    for one in content["models"]:
-        network = CrystalGraphNetwork(
-            content["pooling"],
-            content["convolution"],
-            NetworkSettings(**content["network"]),
-            content["graph"]["radius"],
-        )
-        network.load_state_dict(one["weights"])
-        found.append((one["repeat"], one["fold"], network.eval()))
-    return found
-
-
-def predict(
-    network: CrystalGraphNetwork, dataset: Dataset | Resident, rows: NDArray[np.int64]
-) -> Tensor:
-    """Return the logits of some graphs of a data set."""
-    return _logits(network, _evaluation_batches(dataset, rows, EVALUATION_BATCH))
-
-
-def _evaluation_batches(
-    dataset: Dataset | Resident, rows: NDArray[np.int64], together: int
-) -> list[Batch]:
-    return [
-        dataset.batch(rows[i : i + together], gradients=False)
-        for i in range(0, len(rows), together)
-    ]
-
-
-def _logits(network: CrystalGraphNetwork, batches: list[Batch]) -> Tensor:
-    network.eval()
-    with torch.inference_mode():
-        return torch.cat([network(batch) for batch in batches])
-
-
-def train_step(
-    network: CrystalGraphNetwork,
-    optimizer: torch.optim.Optimizer,
-    dataset: Dataset | Resident,
-    rows: NDArray[np.int64],
-    parts: int = 1,
-) -> tuple[Tensor, Tensor]:
-    """Take one step on some graphs.
-
-    Parameters
-    ----------
-    parts
-        Parts in which the batch is computed, one after the other; their gradients are added.
-
-    Returns
-    -------
-    tuple of Tensor
-        Mean loss, and number of graphs that were right before the step, both on the device.
-    """
-    network.train()
-    optimizer.zero_grad(set_to_none=True)
-    loss = right = torch.zeros((), device=dataset.device)
-    for part in np.array_split(rows, parts):
-        batch = dataset.batch(part)
-        logits = network(batch)
-        share = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
-        (share / len(rows)).backward()
-        loss = loss + share.detach() / len(rows)
-        right = right + ((logits.detach() > 0) == (batch.label > 0.5)).sum()
-    optimizer.step()
-    return loss, right
 
 
 @contextmanager
@@ -483,8 +362,8 @@ class _Job:
         """Logits, and the batches for the next time; out of GPU memory these become smaller."""
         while True:
             try:
-                batches = batches or _evaluation_batches(self.dataset, rows, self.together)
-                return _logits(network, batches), batches
+                batches = batches or evaluation_batches(self.dataset, rows, self.together)
+                return logits_of(network, batches), batches
             except torch.OutOfMemoryError:
                 if self.together == 1:
                     raise DefectpoolError(NOT_ONE_GRAPH) from None

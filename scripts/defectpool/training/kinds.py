@@ -22,7 +22,6 @@ from defectpool.identity import seed as seed_of
 from defectpool.structures.names import kind_of
 from defectpool.training import device as devices
 from defectpool.training.dataset import Dataset
-from defectpool.training.fit import predict
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.recipe import (
     batches_of,
@@ -34,6 +33,7 @@ from defectpool.training.recipe import (
 )
 from defectpool.training.resident import Resident, dataset_on
 from defectpool.training.splits import deal
+from defectpool.training.step import predict
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet

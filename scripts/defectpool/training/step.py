@@ -1,0 +1,74 @@
+"""The network on batches: a step of training, and logits of graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from defectpool.training.batch import Batch
+from defectpool.training.dataset import Dataset
+from defectpool.training.network import CrystalGraphNetwork
+from defectpool.training.resident import Resident
+
+# Crystals that are evaluated together: no gradients are kept, so more fit than in training.
+EVALUATION_BATCH = 256
+
+
+def predict(
+    network: CrystalGraphNetwork, dataset: Dataset | Resident, rows: NDArray[np.int64]
+) -> Tensor:
+    """Return the logits of some graphs of a data set."""
+    return logits_of(network, evaluation_batches(dataset, rows, EVALUATION_BATCH))
+
+
+def evaluation_batches(
+    dataset: Dataset | Resident, rows: NDArray[np.int64], together: int
+) -> list[Batch]:
+    """Cut batches of so many graphs, in order, without what gradients need."""
+    return [
+        dataset.batch(rows[i : i + together], gradients=False)
+        for i in range(0, len(rows), together)
+    ]
+
+
+def logits_of(network: CrystalGraphNetwork, batches: list[Batch]) -> Tensor:
+    """Return the logits of the graphs of some batches, in order."""
+    network.eval()
+    with torch.inference_mode():
+        return torch.cat([network(batch) for batch in batches])
+
+
+def train_step(
+    network: CrystalGraphNetwork,
+    optimizer: torch.optim.Optimizer,
+    dataset: Dataset | Resident,
+    rows: NDArray[np.int64],
+    parts: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """Take one step on some graphs.
+
+    Parameters
+    ----------
+    parts
+        Parts in which the batch is computed, one after the other; their gradients are added.
+
+    Returns
+    -------
+    tuple of Tensor
+        Mean loss, and number of graphs that were right before the step, both on the device.
+    """
+    network.train()
+    optimizer.zero_grad(set_to_none=True)
+    loss = right = torch.zeros((), device=dataset.device)
+    for part in np.array_split(rows, parts):
+        batch = dataset.batch(part)
+        logits = network(batch)
+        share = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
+        (share / len(rows)).backward()
+        loss = loss + share.detach() / len(rows)
+        right = right + ((logits.detach() > 0) == (batch.label > 0.5)).sum()
+    optimizer.step()
+    return loss, right
