@@ -57,7 +57,7 @@ from defectpool.training.step import train_step
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = {"2x2": 8, "4x4": 6, "6x6": 5, "8x8": 3, "12x12": 2}
 STEPS = 5  # batches, one after the other as in a training; the first step finds cold caches
-TURN = 1.0  # seconds that a turn takes at least
+TURN = 3.0  # seconds that a turn takes at least
 HOSTS, BATCH, THREADS, NEIGHBORS = 64, 64, 2, 12
 IMPLEMENTATIONS = ["compressed", "full", "cgcnn2", "pyg_cgconv"]
 

@@ -182,12 +182,18 @@ def transpose(
     index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None, columns: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
     """Transpose a sparse matrix that is given by rows (a counting sort, linear in its size)."""
-    from scipy.sparse import csr_array
+    # what csr_array(...).tocsc() calls; its checks would take longer than the sort
+    from scipy.sparse import _sparsetools
 
+    integers, rows = np.int32, len(offset) - 1
     values = np.ones(len(index), dtype=np.float32) if weight is None else weight
-    index, offset = index.astype(np.int32, copy=False), offset.astype(np.int32, copy=False)
-    csc = csr_array((values, index, offset), shape=(len(offset) - 1, columns)).tocsc()
-    return csc.indices, csc.indptr, None if weight is None else csc.data
+    row, begin = np.empty(len(index), integers), np.empty(columns + 1, integers)
+    moved = np.empty_like(values)
+    _sparsetools.csr_tocsc(
+        rows, columns, offset.astype(integers, copy=False), index.astype(integers, copy=False),
+        values, begin, row, moved,
+    )  # fmt: skip
+    return row, begin, None if weight is None else moved
 
 
 def from_data(data: Data, convolutions: int, radius: float = 8.0, gaussians: int = 41) -> Batch:

@@ -70,7 +70,7 @@ def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) ->
     with torch.no_grad():
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
-        norm.num_batches_tracked += 1
+        norm.num_batches_tracked.add_(1)
 
 
 class _Gated(torch.autograd.Function):

@@ -60,7 +60,8 @@ def train_step(
     tuple of Tensor
         Mean loss, and number of graphs that were right before the step, both on the device.
     """
-    network.train()
+    if not network.training:
+        network.train()
     optimizer.zero_grad(set_to_none=True)
     loss = right = torch.zeros((), device=dataset.device)
     for part in np.array_split(rows, parts):
