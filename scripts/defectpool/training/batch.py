@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,6 @@ class Layer:
         Messages summed at each row out, with multiplicities, [k, m].
     parent, children
         Row in of each row out, [k], and its transpose as sums, [n, k].
-    distance
-        Row of the table of distances for each of the d distances, [d].
     table_share
         Share of all edges whose messages each row of the table adds to, [2 n + d].
     row_share
@@ -93,7 +91,6 @@ class Layer:
     total_transposed: Rows | None
     parent: Tensor
     children: Rows
-    distance: Tensor
     table_share: Tensor
     row_share: Tensor
     edges: int
@@ -117,7 +114,8 @@ class Batch:
     features
         Features of the elements (or sites) that occur, [rows before any convolution, 92].
     expanded
-        Gaussian expansions of distances, [distances, gaussians].
+        Gaussian expansions of the distances that occur, the same for each convolution,
+        [d, gaussians].
     layers
         One for each convolution.
     row
@@ -241,7 +239,6 @@ def from_data(data: Data, convolutions: int, radius: float = 8.0, gaussians: int
         total_transposed=rows(target, np.arange(edges + 1)),
         parent=integers(every),
         children=rows(every, np.arange(sites + 1)),
-        distance=integers(each),
         table_share=torch.from_numpy(in_table).to(device, x.dtype),
         row_share=torch.full((sites,), 1 / max(sites, 1), dtype=x.dtype, device=device),
         edges=edges,

@@ -44,8 +44,10 @@ class Gated(nn.Module):
         self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
         self.bn1 = nn.BatchNorm1d(2 * width)
         self.bn2 = nn.BatchNorm1d(width)
+        sign = torch.cat([torch.ones(width), -torch.ones(width)])
+        self.register_buffer("sign", sign, persistent=False)
 
-    def forward(self, x: Tensor, expanded: Tensor, layer: Layer) -> Tensor:
+    def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
         """Convolve: rows in [n, F] to rows out [k, F]."""
         bn1, bn2 = self.bn1, self.bn2
         statistics: list[Tensor] = []
@@ -54,8 +56,8 @@ class Gated(nn.Module):
                 assert norm.running_mean is not None and norm.running_var is not None
                 statistics += [norm.running_mean, norm.running_var]
         out = _Gated.apply(
-            x, expanded, self.fc_full.weight, self.fc_full.bias,
-            bn1.weight, bn1.bias, bn2.weight, bn2.bias, layer, bn1.eps, statistics,
+            x, u, self.fc_full.weight, self.fc_full.bias,
+            bn1.weight, bn1.bias, bn2.weight, bn2.bias, self.sign, layer, bn1.eps, statistics,
         )  # fmt: skip
         if self.training:
             _follow(bn1, statistics[0], statistics[1], layer.edges)
@@ -67,10 +69,9 @@ def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) ->
     """Move running statistics as `torch.nn.BatchNorm1d` does: the variance is the unbiased one."""
     assert norm.running_mean is not None and norm.running_var is not None
     assert norm.num_batches_tracked is not None and norm.momentum is not None
-    with torch.no_grad():
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
-        norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean, norm.momentum)
+    norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+    norm.num_batches_tracked.add_(1)
 
 
 class _Gated(torch.autograd.Function):
@@ -93,14 +94,13 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, expanded: Tensor, weight: Tensor, bias: Tensor, gamma1: Tensor,
-        beta1: Tensor, gamma2: Tensor, beta2: Tensor, layer: Layer, eps: float,
+        ctx: Any, x: Tensor, u: Tensor, weight: Tensor, bias: Tensor, gamma1: Tensor,
+        beta1: Tensor, gamma2: Tensor, beta2: Tensor, sign: Tensor, layer: Layer, eps: float,
         statistics: list[Tensor],
     ) -> Tensor:  # fmt: skip
         """Return rows out; an empty list of statistics is filled with those of the batch."""
         n, width = x.shape
         training = not statistics
-        u = expanded.index_select(0, layer.distance)
         table = x.new_empty(2 * n + u.shape[0], 2 * width)
         sites, distances = table[: 2 * n].view(n, 4 * width), table[2 * n :]
         both = weight[:, : 2 * width].unflatten(1, (2, width)).transpose(0, 1).flatten(0, 1)
@@ -119,8 +119,6 @@ class _Gated(torch.autograd.Function):
             z = layer.lookup @ table
             q = table.new_empty(0)
         deviation1 = (variance1 + eps).rsqrt()
-        sign = torch.ones_like(beta1)
-        sign[width:] = -1
         scale = gamma1 * deviation1 * sign
         s = torch.addcmul(beta1 * sign, z, scale, out=z).sigmoid_()
         # beyond the smallest number the softplus would become infinite
@@ -180,7 +178,7 @@ class _Gated(torch.autograd.Function):
         d_weight = torch.cat([d_both, distances.T @ u], 1)
         return (
             d_x, None, d_weight, distances.sum(0), product * deviation1 * ctx.sign,
-            total * ctx.sign, d_gamma2, d_beta2, None, None, None,
+            total * ctx.sign, d_gamma2, d_beta2, None, None, None, None,
         )  # fmt: skip
 
 
@@ -209,11 +207,10 @@ class Summed(nn.Module):
         self.neighbors = nn.Linear(width + gaussians, width, bias=False)
         self.own = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, expanded: Tensor, layer: Layer) -> Tensor:
+    def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
         """Convolve: rows in [n, F] to rows out [k, F]."""
         width = x.shape[1]
         weight = self.neighbors.weight
-        u = expanded.index_select(0, layer.distance)
         sources = x @ weight[:, :width].T
         sites = torch.stack([torch.zeros_like(sources), sources], 1).flatten(0, 1)
         table = torch.cat([sites, u @ weight[:, width:].T], 0)

@@ -18,6 +18,7 @@ on the graphs as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from defectpool.training.colours import colours_of, slices
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 class Dataset:
@@ -69,12 +70,16 @@ class Dataset:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         colours = colours_of(graphs, convolutions, merge=merge)
-        self.numbers, self.rounds, self.colour = colours.numbers, colours.rounds, colours.last
         self.device, self.dtype = torch.device(device), dtype
+        self._float = np.dtype(str(dtype).removeprefix("torch."))
+        self.numbers, self.colour = colours.numbers, colours.last
+        self.rounds = [replace(one, count=one.count.astype(self._float)) for one in colours.rounds]
         self.node_offset = np.asarray(graphs.node_offset, dtype=np.int64)
-        self.multiplicity = np.asarray(graphs.node_multiplicity, dtype=np.int64)
-        self.element = np.asarray(graphs.atomic_number, dtype=np.int64)
-        self.label = np.asarray(graphs.label)
+        self.multiplicity = np.asarray(graphs.node_multiplicity, dtype=self._float)
+        crystal_of_group, group = element_groups(graphs)
+        self.element = _int32(group)
+        self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
+        self.label = np.asarray(graphs.label, dtype=self._float)
         self.features = self._tensor(feature_table().copy())
         distances = torch.as_tensor(np.asarray(graphs.distances, dtype=np.float64))
         expanded = gaussian_expansion(distances, float(graphs.settings["radius"]), gaussians)
@@ -101,34 +106,37 @@ class Dataset:
         """
         chosen = np.asarray(chosen, dtype=np.int64)
         nodes, offset = slices(self.node_offset, chosen)
-        crystal = np.repeat(np.arange(len(chosen)), np.diff(offset))
+        crystal = np.repeat(np.arange(len(chosen), dtype=np.int32), np.diff(offset))
+        groups = np.zeros(len(chosen) + 1, dtype=np.int64)
+        np.cumsum(self.element_offset[chosen + 1] - self.element_offset[chosen], out=groups[1:])
+        shift = _int32(groups[:-1] - self.element_offset[chosen])
         multiplicity = self.multiplicity[nodes]
-        group, element = np.unique(crystal * 128 + self.element[nodes], return_inverse=True)
         colour = self.colour[nodes]
         occurring = self._colours[-1](colour)
         row = self._colours[-1].number[colour]
         weight = _count(row, multiplicity, len(occurring))
         layers: list[Layer] = []
         for r in reversed(range(len(self.rounds))):
-            layer, occurring, weight = self._layer(r, occurring, weight, gradients)
+            # messages of any convolution are those of all edges, so distances are the same for each
+            layer, occurring, weight, distances = self._layer(r, occurring, weight, gradients)
             layers.insert(0, layer)
         return Batch(
             features=self.features.index_select(0, self._integers(self.numbers[occurring])),
-            expanded=self.expanded,
+            expanded=self.expanded.index_select(0, self._integers(distances)),
             layers=tuple(layers),
             row=self._integers(row),
             multiplicity=self._tensor(multiplicity),
             crystal=self._integers(crystal),
             offset=self._integers(offset),
-            element=self._integers(element),
-            elements=len(group),
+            element=self._integers(self.element[nodes] + shift[crystal]),
+            elements=int(groups[-1]),
             label=self._tensor(self.label[chosen]),
         )
 
     def _layer(
         self, r: int, colours: Integers, weight: NDArray[np.float64], gradients: bool
-    ) -> tuple[Layer, Integers, NDArray[np.float64]]:
-        """Convolution r for the colours after it; also the colours before it, with weights."""
+    ) -> tuple[Layer, Integers, NDArray[np.float64], Integers]:
+        """Convolution r for the colours after it; those before it, with weights; the distances."""
         one = self.rounds[r]
         entries, offset = slices(one.offset, colours)
         kind, count = one.message[entries], one.count[entries]
@@ -158,20 +166,22 @@ class Dataset:
             total_transposed=self._transposed(message, offset, count, m) if gradients else None,
             parent=self._integers(parent),
             # parents are sorted, so their children are slices
-            children=self._rows(np.arange(k), np.searchsorted(parent, np.arange(n + 1))),
-            distance=self._integers(distances),
+            children=self._rows(
+                np.arange(k, dtype=np.int32),
+                np.searchsorted(parent, np.arange(n + 1, dtype=np.int32)),
+            ),
             table_share=self._tensor(np.bincount(table, weights=share, minlength=width)),
             row_share=self._tensor(weight / weight.sum()),
             edges=int(edges.sum()),
             sites=int(weight.sum()),
         )
-        return layer, before, _count(parent, weight, n)
+        return layer, before, _count(parent, weight, n), distances
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return _send(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype), self.device)
+        return _send(torch.from_numpy(values.astype(self._float, copy=False)), self.device)
 
     def _integers(self, values: NDArray[Any]) -> Tensor:
-        return _send(torch.from_numpy(values.astype(np.int32, copy=False)), self.device)
+        return _send(torch.from_numpy(_int32(values)), self.device)
 
     def _rows(
         self, index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None = None
@@ -193,7 +203,7 @@ class _Numbering:
 
     def __init__(self, size: int) -> None:
         self.seen = np.zeros(size, dtype=bool)
-        self.number = np.zeros(size, dtype=np.int64)
+        self.number = np.zeros(size, dtype=np.int32)
 
     def __call__(self, *occurring: Integers) -> Integers:
         """Return the distinct things; `self.number` then maps them to 0, 1, ..."""
@@ -208,6 +218,32 @@ class _Numbering:
 def _count(things: Integers, weights: NDArray[Any], size: int) -> NDArray[np.float64]:
     """Sum the weights of each thing."""
     return np.bincount(things, weights=weights, minlength=size).astype(np.float64, copy=False)
+
+
+def element_groups(graphs: GraphSet) -> tuple[Integers, Integers]:
+    """Give numbers to the elements of each crystal, crystal by crystal.
+
+    Parameters
+    ----------
+    graphs
+        Crystal graphs.
+
+    Returns
+    -------
+    crystal
+        Crystal of each such group, ascending, [groups].
+    group
+        Group of each node, [nodes].
+    """
+    node = np.repeat(np.arange(len(graphs)), np.diff(graphs.node_offset))
+    elements = np.asarray(graphs.atomic_number, dtype=np.int64)
+    number, group = np.unique(node * 128 + elements, return_inverse=True)
+    return number // 128, group
+
+
+def _int32(values: NDArray[np.integer]) -> NDArray[np.int32]:
+    """As integers of the size that torch's sums read fastest."""
+    return values.astype(np.int32, copy=False)
 
 
 def _send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,12 +22,12 @@ from torch.nn import functional as F
 from defectpool.graphs.elements import feature_table
 from defectpool.training.batch import Batch, Layer, Rows, gaussian_expansion
 from defectpool.training.colours import Round, colours_of
-from defectpool.training.dataset import Dataset
+from defectpool.training.dataset import Dataset, element_groups
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 def dataset_on(
@@ -169,9 +169,7 @@ class Resident:
         colours = colours_of(graphs, convolutions, merge=merge, across=False)
         multiplicity = np.asarray(graphs.node_multiplicity, dtype=np.int64)
         node = np.repeat(np.arange(crystals), np.diff(graphs.node_offset))
-        element, element_of = np.unique(
-            node * 128 + np.asarray(graphs.atomic_number, dtype=np.int64), return_inverse=True
-        )
+        crystal_of_element, element = element_groups(graphs)
         # from the last convolution to the first: sites of each row, and the crystal of each thing
         weight = np.bincount(colours.last, weights=multiplicity).astype(np.int64)
         row = np.empty(len(weight), dtype=np.int64)
@@ -186,10 +184,10 @@ class Resident:
             places = [before, message, entry, *places]
             weight = np.bincount(one.parent, weights=weight).astype(np.int64)
             row = before
-        self.ragged = _Ragged([node, element // 128, *places], crystals, device)
+        self.ragged = _Ragged([node, crystal_of_element, *places], crystals, device)
         self.sites_of = np.bincount(node, weights=multiplicity, minlength=crystals).astype(np.int64)
         self.number, self.row, self.element = (
-            _integers(values, device) for values in (colours.numbers, colours.last, element_of)
+            _integers(values, device) for values in (colours.numbers, colours.last, element)
         )
         self.multiplicity = torch.from_numpy(multiplicity).to(device, dtype)
         self.features = torch.from_numpy(feature_table().copy()).to(device, dtype)
@@ -270,7 +268,6 @@ class Resident:
                 self._counted(k),
                 torch.searchsorted(parent, self._counted(n + 1), out_int32=True),
             ),
-            distance=self._counted(d),
             table_share=in_table.to(self.dtype) / max(edges, 1),
             row_share=after.of(one.weight).to(self.dtype) / max(sites, 1),
             edges=edges,
