@@ -11,7 +11,8 @@ another.) A step is all of it, from crystals in memory: the batch is put togethe
 Writes training_step.csv (supercell, implementation, ms_per_graph), training_step.md (ratios, and
 the distance from the machine's limit) and training_step.svg and .png (cost against supercell).
 Where there is a GPU, training_step_cuda.* tells the same of it: ours cuts its batches there
-(`Resident`), the others put theirs together on the CPU and send them, as their users do.
+(`Resident`) and replays captured steps (`CapturedSteps`), the others put theirs together on the CPU
+and send them, as their users do.
 
     python tests/benchmarks/training_step.py [folder [threads]]
 
@@ -22,6 +23,7 @@ cgcnn2            every site and edge: cgcnn2.model.CrystalGraphConvNet
 pyg_cgconv        every site and edge: torch_geometric.nn.CGConv with batch norm, same sizes
 """
 
+import math
 import sys
 import time
 import warnings
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -40,6 +43,8 @@ from numpy.typing import NDArray
 from structure_to_graph import hosts, vacancies
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import CGConv, global_mean_pool
 
@@ -49,9 +54,10 @@ from defectpool.graphs.elements import feature_table
 from defectpool.graphs.shards import GraphSet, graph_set
 from defectpool.memory import keep_memory
 from defectpool.training.batch import gaussian_expansion
+from defectpool.training.captured import CapturedSteps
 from defectpool.training.device import describe
 from defectpool.training.network import initial_network
-from defectpool.training.resident import dataset_on
+from defectpool.training.resident import Resident, dataset_on
 from defectpool.training.step import train_step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,10 +136,45 @@ def clock(device: torch.device, threads: int) -> float:
     return time.process_time() if device.type == "cpu" and threads == 1 else time.perf_counter()
 
 
+class Traffic(TorchDispatchMode):
+    """Adds up the bytes that torch's operations read and write while it is entered."""
+
+    NOTHING = ("empty", "new_empty", "empty_like", "empty_strided")
+    # operations that read some rows of a table, and where their arguments have the numbers of these
+    GATHER = MappingProxyType({"index_select": 2, "embedding_bag": 1})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run an operation and count its inputs and outputs."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = func.name().split("::")[1].split(".")[0]
+        if not func.is_view and name not in self.NOTHING:
+            read, written = (
+                [one for one in tree_leaves(tree) if isinstance(one, Tensor)]
+                for tree in ((args, kwargs), result)
+            )
+            for gather, index in self.GATHER.items():
+                if gather in name and "backward" not in name:
+                    table, rows = args[0], args[index].numel()
+                    self.bytes += rows * table[:1].nbytes - held(table)
+            self.bytes += sum(held(one) for one in (*read, *written))
+        return result
+
+
+def held(tensor: Tensor) -> int:
+    """Bytes of a tensor's distinct numbers: a dimension that repeats one number counts once."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.itemsize * math.prod(size for size, stride in sizes if stride)
+
+
 def implementation(
-    name: str, graphs: GraphSet, device: torch.device, threads: int
-) -> Callable[[Rows], float]:
-    """Return what takes a training step on some graphs and tells its seconds."""
+    name: str, graphs: GraphSet, device: torch.device, threads: int, *, capture: bool = True
+) -> Callable[[Rows], object]:
+    """Return what takes a training step on some graphs; ours on a GPU captured, or not."""
     torch.set_num_threads(threads)
     size = NetworkSettings()
     network: nn.Module
@@ -143,8 +184,16 @@ def implementation(
         dataset = dataset_on(device, graphs, size.convolutions, size.gaussians)
         ours = network = initial_network("mean", "gated", size, 8.0, 0).to(device)
 
+        captured = None
+        if capture and device.type == "cuda" and isinstance(dataset, Resident):
+            captured = CapturedSteps(ours, dataset)
+
         def step(rows: Rows) -> None:
-            train_step(ours, optimizer, dataset, rows)
+            if captured is None:
+                train_step(ours, optimizer, dataset, rows)
+            else:
+                captured(rows)
+                optimizer.step()
 
     else:
         crystals = [crystal(graphs, number) for number in range(len(graphs))]
@@ -174,28 +223,47 @@ def implementation(
             optimizer.step()
 
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+    return step
+
+
+def serve(end: Connection, name: str, graphs: GraphSet, device: torch.device, threads: int) -> None:
+    """Take steps on the batches that are sent, tell the shortest on each, until None comes.
+
+    Then tell the bytes that torch's operations move in a step.
+    """
+    step = implementation(name, graphs, device, threads)
 
     def timed(rows: Rows) -> float:
         begin = clock(device, threads)
         step(rows)
         return clock(device, threads) - begin
 
-    return timed
-
-
-def serve(end: Connection, name: str, graphs: GraphSet, device: torch.device, threads: int) -> None:
-    """Take steps on the batches that are sent, tell the shortest on each, until None comes."""
-    timed = implementation(name, graphs, device, threads)
+    seen: list[Rows] = []
     while (batches := end.recv()) is not None:
+        seen = batches
         passes = [[timed(rows) for rows in batches]]
         while np.sum(passes) < TURN:
             passes.append([timed(rows) for rows in batches])
         end.send(np.min(passes, axis=0).tolist())
+    plain = implementation(name, graphs, device, threads, capture=False)
+    with Traffic() as traffic:
+        for rows in seen:
+            plain(rows)
+    end.send(traffic.bytes / len(seen))
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one graph amounts to: its sites, and for each implementation messages and bytes."""
+
+    sites: float
+    messages: dict[str, float]
+    bytes: dict[str, float]
 
 
 def measure(
     supercell: str, turns: int, device: torch.device, threads: int
-) -> tuple[dict[str, float], dict[str, float]]:
+) -> tuple[dict[str, float], Load]:
     """Milliseconds a graph of each implementation; and what a batch of each holds."""
     structures = vacancies(supercell, hosts(HOSTS))
     full = graph_set(structures, GraphSettings(compression=False), 3)
@@ -218,14 +286,14 @@ def measure(
         for name in IMPLEMENTATIONS:
             ends[name].send(batches)
             np.minimum(times[name], ends[name].recv(), out=times[name])
-    for end, worker in zip(ends.values(), workers, strict=True):
+    load = Load(float(sites[usable].mean()), {}, {})
+    for (name, end), worker in zip(ends.items(), workers, strict=True):
         end.send(None)
+        load.bytes[name] = end.recv() / BATCH
         worker.join()
-    load = {"sites": float(sites[usable].mean())}
-    for name in ("compressed", "full"):
         dataset = dataset_on(device, graphs[name], 3, 41)
         layers = [layer for rows in batches for layer in dataset.batch(rows).layers]
-        load[name] = sum(layer.messages for layer in layers) / len(batches) / BATCH
+        load.messages[name] = sum(layer.messages for layer in layers) / len(batches) / BATCH
     return {name: 1e3 * float(each.mean()) / BATCH for name, each in times.items()}, load
 
 
@@ -242,19 +310,12 @@ def bandwidth(device: torch.device, threads: int) -> float:
     return 2 * source.nbytes / best
 
 
-# Numbers of 4 bytes that one message of one convolution moves between the passes over messages,
-# with F = 64: forward, gather w 2F; sums for the variance r 3 x 2F; scale r 2F w 2F; sigmoid r 2F
-# w 2F; log r F w F, r F w F; gate r 2F w F; sum r F. Backward: spread w F; gates r 2F w F, r 2F
-# w F; sigmoid r 4F w 2F; sums r 3 x 2F.
-PASSED = 64 * (2 + 6 + 4 + 4 + 2 + 2 + 3 + 1 + 1 + 3 + 3 + 6 + 6)
-# The least there is if nothing of a message were computed twice: its two gates are written once
-# and read once forward, and their gradient written once and read once.
-LEAST = 64 * 8
+# The least there is for a message of one convolution if nothing were computed twice, in bytes: its
+# two gates of 64 numbers are written once and read once forward, and so are their gradients.
+LEAST = 4 * 2 * 64 * 4
 
 
-def report(
-    table: pd.DataFrame, loads: dict[str, dict[str, float]], device: torch.device, threads: int
-) -> str:
+def report(table: pd.DataFrame, loads: dict[str, Load], device: torch.device, threads: int) -> str:
     """Return ratios and the distance from the machine's limit, as Markdown."""
     wide = table.pivot(index="supercell", columns="implementation", values="ms_per_graph")
     wide = wide.loc[list(dict.fromkeys(table.supercell)), IMPLEMENTATIONS]
@@ -271,7 +332,7 @@ def report(
     ]
     for supercell, row in wide.iterrows():
         lines.append(
-            f"| {supercell} | {loads[str(supercell)]['sites']:.0f} | {row.compressed:.3f} | "
+            f"| {supercell} | {loads[str(supercell)].sites:.0f} | {row.compressed:.3f} | "
             f"{row.full:.3f} | {row.cgcnn2:.2f} | {row.pyg_cgconv:.2f} | "
             f"{row.cgcnn2 / row.compressed:.0f} | {row.pyg_cgconv / row.compressed:.0f} | "
             f"{row.cgcnn2 / row.full:.1f} |"
@@ -284,21 +345,23 @@ def report(
         "",
         "## Distance from the machine's limit",
         "",
-        f"A large copy moves {rate / 1e9:.1f} GB/s here. A step of ours passes {4 * PASSED} bytes "
-        f"a message and convolution between torch's operations (most of it stays in the cache); if "
-        f"each message were written and read once each way, it would be {4 * LEAST}.",
+        f"A large copy moves {rate / 1e9:.1f} GB/s here. Moved is what torch's operations read and "
+        "write in a step, counted operation by operation; much of it stays in the cache. At least "
+        f"each message of a convolution is written and read once each way: {LEAST} bytes. A step "
+        "near the time to move it is limited by memory; one far above, by what it does one by one. "
+        "(Ours puts its batches together in numpy, which is not counted.)",
         "",
-        "| supercell | implementation | messages a graph | ms | ms to move all passes "
-        "| ms at the least |",
-        "|---|---|---|---|---|---|",
+        "| supercell | implementation | messages a graph | moved (MB a graph) | ms | ms to move it "
+        "| ms at the least | times the least |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for supercell, load in loads.items():
-        for name in ("compressed", "full"):
-            messages = load[name]
+        for name in IMPLEMENTATIONS:
+            ms, least = wide[name][supercell], 1e3 * load.messages[name] * LEAST / rate
             lines.append(
-                f"| {supercell} | {name} | {messages:.0f} | {wide[name][supercell]:.3f} | "
-                f"{1e3 * messages * 4 * PASSED / rate:.3f} | "
-                f"{1e3 * messages * 4 * LEAST / rate:.3f} |"
+                f"| {supercell} | {name} | {load.messages[name]:.0f} | "
+                f"{load.bytes[name] / 1e6:.2f} | {ms:.3f} | {1e3 * load.bytes[name] / rate:.3f} | "
+                f"{least:.3f} | {ms / least:.0f} |"
             )
     lines += [
         "",

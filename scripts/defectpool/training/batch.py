@@ -81,7 +81,7 @@ class Layer:
     row_share
         Share of all sites that each row out stands for, [k].
     edges, sites
-        Edges and sites of the full graphs.
+        Edges and sites of the full graphs; numbers, or where only a GPU knows them, tensors.
     """
 
     lookup: Rows
@@ -93,8 +93,8 @@ class Layer:
     children: Rows
     table_share: Tensor
     row_share: Tensor
-    edges: int
-    sites: int
+    edges: int | Tensor
+    sites: int | Tensor
 
     @property
     def messages(self) -> int:

@@ -65,12 +65,13 @@ class Gated(nn.Module):
         return out
 
 
-def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int) -> None:
+def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int | Tensor) -> None:
     """Move running statistics as `torch.nn.BatchNorm1d` does: the variance is the unbiased one."""
     assert norm.running_mean is not None and norm.running_var is not None
     assert norm.num_batches_tracked is not None and norm.momentum is not None
     norm.running_mean.lerp_(mean, norm.momentum)
-    norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
+    others = max(count - 1, 1) if isinstance(count, int) else (count - 1).clamp_min(1)
+    norm.running_var.lerp_(variance * (count / others), norm.momentum)
     norm.num_batches_tracked.add_(1)
 
 

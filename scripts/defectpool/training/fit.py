@@ -6,8 +6,10 @@ the same hosts in the same batches and start from the same weights. So there is 
 random generator to save, and a training that goes on from a saved state is the same, bit for bit
 on a CPU with the same number of threads, as one that never stopped.
 
-Out of memory on a GPU, a batch is computed in parts whose gradients are added up: the effective
-batch stays, but batch normalization then sees the parts, so figures may differ slightly.
+On a GPU all graphs lie there (`resident`) and steps are captured (`captured`); where they cannot
+be, they are taken operation by operation, and the log says why. Out of memory, a batch is computed
+in parts whose gradients are added up: the effective batch stays, but batch normalization then sees
+the parts, so figures may differ slightly.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from defectpool.memory import keep_memory
 from defectpool.training import device as devices
 from defectpool.training import state as states
 from defectpool.training.batch import Batch
+from defectpool.training.captured import CapturedSteps, CaptureError
 from defectpool.training.network import CrystalGraphNetwork, initial_network
 from defectpool.training.outcome import FORMAT, Outcome
 from defectpool.training.progress import Progress
@@ -46,7 +49,7 @@ from defectpool.training.recipe import (
     tested,
     validation_score,
 )
-from defectpool.training.resident import dataset_on
+from defectpool.training.resident import Resident, dataset_on
 from defectpool.training.splits import deal
 from defectpool.training.step import EVALUATION_BATCH, evaluation_batches, logits_of, train_step
 
@@ -194,6 +197,8 @@ class _Job:
         )  # fmt: skip
         self.saved = time.monotonic()
         self.parts, self.together = 1, EVALUATION_BATCH
+        self.capturing = device.type == "cuda" and isinstance(self.dataset, Resident)
+        self.captured: CapturedSteps | None = None
 
     def run(self) -> Outcome:
         """All repeats and folds, going on from a saved state if there is one."""
@@ -246,6 +251,8 @@ class _Job:
             self.radius,
             seed_of(training.seed, "weights", repeat, fold),
         ).to(self.device)
+        if self.capturing and isinstance(self.dataset, Resident):
+            self.captured = CapturedSteps(network, self.dataset)
         optimizer, schedule = optimizer_of(network, training, steps_of(train, training))
         now: dict[str, Any] = self.done["current"]
         if now is None:
@@ -341,6 +348,17 @@ class _Job:
         """One step; out of GPU memory it is repeated in twice as many parts."""
         if self.device.type == "cpu":
             return train_step(network, optimizer, self.dataset, rows, self.parts)
+        if self.captured is not None:
+            try:
+                found = self.captured(rows)
+            except (CaptureError, torch.OutOfMemoryError) as error:
+                reason = str(error).partition("\n")[0]
+            else:
+                optimizer.step()
+                return found
+            self.captured, self.capturing = None, False
+            torch.cuda.empty_cache()
+            self.progress.say(f"{self.title}: steps are not captured: {reason}")
         buffers = list(network.buffers())
         kept = [buffer.clone() for buffer in buffers]
         while True:
@@ -438,6 +456,7 @@ class _Job:
                 graphs_per_second=round(self.done["graphs"] / float(history["seconds"].sum()), 1),
                 peak_gpu_memory_mib=devices.peak_memory_mib(self.device),
                 batch_parts=self.parts,
+                captured_steps=self.capturing,
                 resumed=self.done["resumed"],
             ),
         )

@@ -65,11 +65,27 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     loss = right = torch.zeros((), device=dataset.device)
     for part in np.array_split(rows, parts):
-        batch = dataset.batch(part)
-        logits = network(batch)
-        share = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
-        (share / len(rows)).backward()
-        loss = loss + share.detach() / len(rows)
-        right = right + ((logits.detach() > 0) == (batch.label > 0.5)).sum()
+        share, correct = add_gradients(network, dataset, part, len(rows))
+        loss, right = loss + share, right + correct
     optimizer.step()
     return loss, right
+
+
+def add_gradients(
+    network: CrystalGraphNetwork,
+    dataset: Dataset | Resident,
+    rows: NDArray[np.int64],
+    of: int,
+) -> tuple[Tensor, Tensor]:
+    """Add the gradients of some graphs, which are part of a batch of `of`.
+
+    Returns
+    -------
+    tuple of Tensor
+        Their share of the mean loss, and number of graphs that were right, both on the device.
+    """
+    batch = dataset.batch(rows)
+    logits = network(batch)
+    total = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
+    (total / of).backward()
+    return total.detach() / of, ((logits.detach() > 0) == (batch.label > 0.5)).sum()

@@ -1,0 +1,152 @@
+"""Training steps of a GPU, captured once and replayed.
+
+A step is some hundred small operations, and a GPU is done with each sooner than the CPU has asked
+for the next. A CUDA graph asks for all of them at once. It computes on the very tensors that it was
+captured with, so batches have to be of one size: they are padded (`resident`). The optimizer, whose
+settings change from step to step, stays outside.
+
+No captured step is used before it was compared with the plain one, on the same batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from defectpool.training.network import CrystalGraphNetwork
+from defectpool.training.resident import Resident
+from defectpool.training.step import add_gradients
+
+# Largest difference, relative to the largest gradient: rounding is 1e-4 at most (float32).
+TOLERANCE = 1e-2
+
+WARM_UP = 2
+
+
+class CaptureError(RuntimeError):
+    """A step cannot be captured here, or does not give what the plain one does."""
+
+
+def padded_step(
+    network: CrystalGraphNetwork, dataset: Resident, index: Tensor, capacities: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of a batch, padded to the same sizes whatever is in it.
+
+    Parameters
+    ----------
+    network
+        In training mode; its gradients are added to.
+    dataset
+        The graphs.
+    index
+        Numbers of the graphs, on the device.
+    capacities
+        Sizes of the batch, by `Resident.capacities`.
+
+    Returns
+    -------
+    tuple of Tensor
+        Mean loss, and number of graphs that were right, both on the device.
+    """
+    batch = dataset.padded(index, capacities)
+    logits, label = network(batch)[:-1], batch.label[:-1]  # the last one is the ghost's
+    loss = F.binary_cross_entropy_with_logits(logits, label)
+    loss.backward()
+    return loss.detach(), ((logits.detach() > 0) == (label > 0.5)).sum()
+
+
+class CapturedSteps:
+    """The steps of one network, one CUDA graph for each size of a batch.
+
+    Parameters
+    ----------
+    network
+        The network, on a GPU.
+    dataset
+        Its graphs, on the same one.
+    """
+
+    def __init__(self, network: CrystalGraphNetwork, dataset: Resident) -> None:
+        self.network, self.dataset = network, dataset
+        self._steps: dict[int, _Captured] = {}
+
+    def __call__(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of a batch, as `step.train_step` does before the optimizer.
+
+        Returns
+        -------
+        tuple of Tensor
+            Mean loss, and number of graphs that were right, both on the device.
+
+        Raises
+        ------
+        CaptureError
+            The step is not to be captured. Network and statistics are as before.
+        torch.OutOfMemoryError
+            The GPU does not hold a padded batch.
+        """
+        if len(rows) not in self._steps:
+            self._steps[len(rows)] = self._capture(rows)
+        return self._steps[len(rows)].replay(self.dataset.send(rows))
+
+    def _capture(self, rows: NDArray[np.int64]) -> _Captured:
+        network = self.network.train()
+        buffers = list(network.buffers())
+        kept = [buffer.clone() for buffer in buffers]
+        try:
+            captured = _Captured(network, self.dataset, rows)
+            replayed = captured.replay(self.dataset.send(rows))
+            found = [*replayed, *_gradients(network)]
+            network.zero_grad(set_to_none=True)
+            plain = add_gradients(network, self.dataset, rows, len(rows))
+            wanted = [*plain, *_gradients(network)]
+            for one, two in zip(found, wanted, strict=True):
+                largest = float(two.abs().max())
+                if not float((one - two).abs().max()) <= TOLERANCE * max(largest, TOLERANCE):
+                    raise CaptureError("a captured step differs from a plain one")
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise CaptureError(str(error).partition("\n")[0]) from error
+        finally:
+            for buffer, old in zip(buffers, kept, strict=True):
+                buffer.copy_(old)
+            network.zero_grad(set_to_none=True)
+        return captured
+
+
+class _Captured:
+    """One CUDA graph, the tensors that it reads, and those that it leaves."""
+
+    def __init__(
+        self, network: CrystalGraphNetwork, dataset: Resident, rows: NDArray[np.int64]
+    ) -> None:
+        self.network = network
+        self.index = dataset.send(rows)
+        capacities = dataset.capacities(len(rows))
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # what is set up at a first call must not be captured
+            for _ in range(WARM_UP):
+                padded_step(network, dataset, self.index, capacities)
+        torch.cuda.current_stream().wait_stream(side)
+        network.zero_grad(set_to_none=True)  # so that gradients are made, not added to
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.loss, self.right = padded_step(network, dataset, self.index, capacities)
+        self.gradients = _gradients(network)
+
+    def replay(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the gradients of other graphs; return loss and number of those that were right."""
+        self.index.copy_(index)
+        self.graph.replay()
+        for parameter, gradient in zip(self.network.parameters(), self.gradients, strict=True):
+            parameter.grad = gradient
+        return self.loss.clone(), self.right.clone()
+
+
+def _gradients(network: CrystalGraphNetwork) -> list[Tensor]:
+    return [p.grad for p in network.parameters() if p.grad is not None]
