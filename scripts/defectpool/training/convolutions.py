@@ -70,7 +70,8 @@ def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int | T
     assert norm.running_mean is not None and norm.running_var is not None
     assert norm.num_batches_tracked is not None and norm.momentum is not None
     norm.running_mean.lerp_(mean, norm.momentum)
-    others = max(count - 1, 1) if isinstance(count, int) else (count - 1).clamp_min(1)
+    # whole numbers on a GPU would be divided in torch's default precision
+    others = max(count - 1, 1) if isinstance(count, int) else (count - 1).clamp_min(1).double()
     norm.running_var.lerp_(variance * (count / others), norm.momentum)
     norm.num_batches_tracked.add_(1)
 
