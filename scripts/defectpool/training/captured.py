@@ -1,6 +1,6 @@
 """Training steps of a GPU, captured once and replayed.
 
-A step is some hundred small operations, and a GPU is done with each sooner than the CPU has asked
+A step is hundreds of small operations, and a GPU is done with each sooner than the CPU has asked
 for the next. A CUDA graph asks for all of them at once. It computes on the very tensors that it was
 captured with, so batches have to be of one size: they are padded (`resident`). The optimizer, whose
 settings change from step to step, stays outside.
@@ -20,7 +20,7 @@ from defectpool.training.network import CrystalGraphNetwork
 from defectpool.training.resident import Resident
 from defectpool.training.step import add_gradients
 
-# Largest difference, relative to the largest gradient: rounding is 1e-4 at most (float32).
+# Largest difference, relative to the largest number: rounding is 1e-4 at most (float32).
 TOLERANCE = 1e-2
 
 WARM_UP = 2
@@ -96,13 +96,21 @@ class CapturedSteps:
         network = self.network.train()
         buffers = list(network.buffers())
         kept = [buffer.clone() for buffer in buffers]
-        try:
-            captured = _Captured(network, self.dataset, rows)
-            replayed = captured.replay(self.dataset.send(rows))
-            found = [*replayed, *_gradients(network)]
+
+        def restore() -> None:
+            for buffer, old in zip(buffers, kept, strict=True):
+                buffer.copy_(old)
             network.zero_grad(set_to_none=True)
+
+        try:
+            # of other graphs, so that whatever does not follow the graphs is found below
+            captured = _Captured(network, self.dataset, (rows + 1) % len(self.dataset))
+            restore()
+            replayed = captured.replay(self.dataset.send(rows))
+            found = [*replayed, *_gradients(network), *(buffer.clone() for buffer in buffers)]
+            restore()
             plain = add_gradients(network, self.dataset, rows, len(rows))
-            wanted = [*plain, *_gradients(network)]
+            wanted = [*plain, *_gradients(network), *buffers]
             for one, two in zip(found, wanted, strict=True):
                 largest = float(two.abs().max())
                 if not float((one - two).abs().max()) <= TOLERANCE * max(largest, TOLERANCE):
@@ -112,9 +120,7 @@ class CapturedSteps:
         except RuntimeError as error:
             raise CaptureError(str(error).partition("\n")[0]) from error
         finally:
-            for buffer, old in zip(buffers, kept, strict=True):
-                buffer.copy_(old)
-            network.zero_grad(set_to_none=True)
+            restore()
         return captured
 
 
