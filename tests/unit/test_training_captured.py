@@ -9,7 +9,7 @@ from crystal_examples import campaign, graphs, pair
 
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.training import fit
-from defectpool.training.captured import CapturedSteps, CaptureError, padded_step
+from defectpool.training.captured import CapturedSteps, CaptureError
 from defectpool.training.network import initial_network
 from defectpool.training.pooling import POOLINGS
 from defectpool.training.resident import Resident
@@ -34,9 +34,9 @@ def resident(graph_set, device="cpu", dtype=torch.float64):
     return Resident(graph_set, SMALL.convolutions, SMALL.gaussians, device=device, dtype=dtype)
 
 
-def left_by(step, network, *arguments):
+def left_by(network, batch, size):
     """Loss, hits, gradients and running statistics after a step."""
-    loss, right = step(network, *arguments)
+    loss, right = add_gradients(network, batch, size)
     gradients = {name: p.grad for name, p in network.named_parameters()}
     return {"loss": loss, "right": right} | gradients | dict(network.named_buffers())
 
@@ -50,8 +50,8 @@ def test_padding_changes_nothing(pooling, convolution, compression):
     for size in (1, 3, len(source)):
         rows = random.permutation(len(source))[:size]
         one, two = (make(pooling, convolution).double().train() for _ in range(2))
-        wanted = left_by(add_gradients, one, source, rows, size)
-        found = left_by(padded_step, two, source, source.send(rows), source.capacities(size))
+        padded = source.padded(source.send(rows), source.capacities(size))
+        wanted, found = left_by(one, source.batch(rows), size), left_by(two, padded, size)
         for name, tensor in wanted.items():
             torch.testing.assert_close(
                 found[name], tensor, rtol=1e-10, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}"
@@ -83,7 +83,8 @@ def test_padded_batches_have_one_size():
 def test_a_padded_step_asks_the_device_for_nothing(pooling):
     source = resident(graphs(EXAMPLES), device="meta")
     network = make(pooling).double().to("meta").train()
-    loss, right = padded_step(network, source, source.send(np.arange(3)), source.capacities(3))
+    batch = source.padded(source.send(np.arange(3)), source.capacities(3))
+    loss, right = add_gradients(network, batch, 3)
     assert loss.device.type == right.device.type == "meta"
 
 

@@ -129,7 +129,7 @@ class Batch:
     elements
         How many such numbers there are.
     label
-        1 defective, 0 perfect, [crystals].
+        1 defective, 0 perfect, [crystals]; the ghost of a padded batch, its last, has none.
     """
 
     features: Tensor

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from defectpool.training.network import CrystalGraphNetwork
 from defectpool.training.resident import Resident
-from defectpool.training.step import add_gradients
+from defectpool.training.step import add_gradients, keep_statistics
 
 # Largest difference, relative to the largest number: rounding is 1e-4 at most (float32).
 TOLERANCE = 1e-2
@@ -28,34 +27,6 @@ WARM_UP = 2
 
 class CaptureError(RuntimeError):
     """A step cannot be captured here, or does not give what the plain one does."""
-
-
-def padded_step(
-    network: CrystalGraphNetwork, dataset: Resident, index: Tensor, capacities: list[int]
-) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of a batch, padded to the same sizes whatever is in it.
-
-    Parameters
-    ----------
-    network
-        In training mode; its gradients are added to.
-    dataset
-        The graphs.
-    index
-        Numbers of the graphs, on the device.
-    capacities
-        Sizes of the batch, by `Resident.capacities`.
-
-    Returns
-    -------
-    tuple of Tensor
-        Mean loss, and number of graphs that were right, both on the device.
-    """
-    batch = dataset.padded(index, capacities)
-    logits, label = network(batch)[:-1], batch.label[:-1]  # the last one is the ghost's
-    loss = F.binary_cross_entropy_with_logits(logits, label)
-    loss.backward()
-    return loss.detach(), ((logits.detach() > 0) == (label > 0.5)).sum()
 
 
 class CapturedSteps:
@@ -94,23 +65,20 @@ class CapturedSteps:
 
     def _capture(self, rows: NDArray[np.int64]) -> _Captured:
         network = self.network.train()
-        buffers = list(network.buffers())
-        kept = [buffer.clone() for buffer in buffers]
-
-        def restore() -> None:
-            for buffer, old in zip(buffers, kept, strict=True):
-                buffer.copy_(old)
-            network.zero_grad(set_to_none=True)
-
+        restore = keep_statistics(network)
         try:
             # of other graphs, so that whatever does not follow the graphs is found below
             captured = _Captured(network, self.dataset, (rows + 1) % len(self.dataset))
             restore()
             replayed = captured.replay(self.dataset.send(rows))
-            found = [*replayed, *_gradients(network), *(buffer.clone() for buffer in buffers)]
+            found = [
+                *replayed,
+                *_gradients(network),
+                *(buffer.clone() for buffer in network.buffers()),
+            ]
             restore()
-            plain = add_gradients(network, self.dataset, rows, len(rows))
-            wanted = [*plain, *_gradients(network), *buffers]
+            plain = add_gradients(network, self.dataset.batch(rows), len(rows))
+            wanted = [*plain, *_gradients(network), *network.buffers()]
             for one, two in zip(found, wanted, strict=True):
                 largest = float(two.abs().max())
                 if not float((one - two).abs().max()) <= TOLERANCE * max(largest, TOLERANCE):
@@ -132,17 +100,18 @@ class _Captured:
     ) -> None:
         self.network = network
         self.index = dataset.send(rows)
-        capacities = dataset.capacities(len(rows))
+        size, capacities = len(rows), dataset.capacities(len(rows))
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):  # what is set up at a first call must not be captured
             for _ in range(WARM_UP):
-                padded_step(network, dataset, self.index, capacities)
+                add_gradients(network, dataset.padded(self.index, capacities), size)
         torch.cuda.current_stream().wait_stream(side)
         network.zero_grad(set_to_none=True)  # so that gradients are made, not added to
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.loss, self.right = padded_step(network, dataset, self.index, capacities)
+            batch = dataset.padded(self.index, capacities)
+            self.loss, self.right = add_gradients(network, batch, size)
         self.gradients = _gradients(network)
 
     def replay(self, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -107,8 +107,7 @@ class Dataset:
         chosen = np.asarray(chosen, dtype=np.int64)
         nodes, offset = slices(self.node_offset, chosen)
         crystal = np.repeat(np.arange(len(chosen), dtype=np.int32), np.diff(offset))
-        groups = np.zeros(len(chosen) + 1, dtype=np.int64)
-        np.cumsum(self.element_offset[chosen + 1] - self.element_offset[chosen], out=groups[1:])
+        _, groups = slices(self.element_offset, chosen)
         shift = _int32(groups[:-1] - self.element_offset[chosen])
         multiplicity = self.multiplicity[nodes]
         colour = self.colour[nodes]

@@ -51,7 +51,13 @@ from defectpool.training.recipe import (
 )
 from defectpool.training.resident import Resident, dataset_on
 from defectpool.training.splits import deal
-from defectpool.training.step import EVALUATION_BATCH, evaluation_batches, logits_of, train_step
+from defectpool.training.step import (
+    EVALUATION_BATCH,
+    evaluation_batches,
+    keep_statistics,
+    logits_of,
+    train_step,
+)
 
 if TYPE_CHECKING:
     from defectpool.graphs.shards import GraphSet
@@ -359,8 +365,7 @@ class _Job:
             self.captured, self.capturing = None, False
             torch.cuda.empty_cache()
             self.progress.say(f"{self.title}: steps are not captured: {reason}")
-        buffers = list(network.buffers())
-        kept = [buffer.clone() for buffer in buffers]
+        restore = keep_statistics(network)
         while True:
             try:
                 return train_step(network, optimizer, self.dataset, rows, self.parts)
@@ -369,9 +374,7 @@ class _Job:
                     raise DefectpoolError(NOT_ONE_GRAPH) from None
             # outside the handler, so that the failed step's tensors are free
             self.parts = min(2 * self.parts, len(rows))
-            for buffer, old in zip(buffers, kept, strict=True):
-                buffer.copy_(old)
-            optimizer.zero_grad(set_to_none=True)
+            restore()
             self._out_of_memory(f"batches are computed in {self.parts} parts")
 
     def _evaluate(

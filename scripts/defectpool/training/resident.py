@@ -257,13 +257,13 @@ class Resident:
         # the poolings of the ghost divide by the number of its sites
         self.multiplicity = _with_ghost(multiplicity, device, 1).to(dtype)
         self.features = torch.from_numpy(feature_table().copy()).to(device, dtype)
-        self.label = _with_ghost(np.asarray(graphs.label), device).to(dtype)
+        self.label = torch.from_numpy(np.asarray(graphs.label)).to(device, dtype)
         distances = torch.as_tensor(np.asarray(graphs.distances, dtype=np.float64))
         expanded = gaussian_expansion(distances, float(graphs.settings["radius"]), gaussians)
         self.expanded = expanded.to(device, dtype)
 
     def __len__(self) -> int:
-        return len(self.label) - 1
+        return len(self.label)
 
     def batch(self, chosen: Sequence[int] | Integers, *, gradients: bool = True) -> Batch:
         """Put crystals together.
@@ -292,7 +292,7 @@ class Resident:
             The sizes: `capacities` of the number of crystals.
         """
         slices = self.ragged.slices(index, capacities, padded=True)
-        return self._batch(torch.cat([index, self.ragged.ghost]), slices, gradients=True)
+        return self._batch(index, slices, gradients=True)
 
     def capacities(self, size: int) -> list[int]:
         """Sizes of a padded batch of so many crystals: enough for the largest."""
@@ -318,7 +318,7 @@ class Resident:
             row=nodes.numbers(self.row, rows[-1]),
             multiplicity=nodes.of(self.multiplicity),
             crystal=nodes.crystal,
-            offset=self._offsets(nodes.crystal, len(index)),
+            offset=self._offsets(nodes.crystal, len(nodes.shift)),
             element=nodes.numbers(self.element, elements),
             elements=elements.total,
             label=self.label.index_select(0, index),

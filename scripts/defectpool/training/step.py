@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -65,18 +67,13 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     loss = right = torch.zeros((), device=dataset.device)
     for part in np.array_split(rows, parts):
-        share, correct = add_gradients(network, dataset, part, len(rows))
+        share, correct = add_gradients(network, dataset.batch(part), len(rows))
         loss, right = loss + share, right + correct
     optimizer.step()
     return loss, right
 
 
-def add_gradients(
-    network: CrystalGraphNetwork,
-    dataset: Dataset | Resident,
-    rows: NDArray[np.int64],
-    of: int,
-) -> tuple[Tensor, Tensor]:
+def add_gradients(network: CrystalGraphNetwork, batch: Batch, of: int) -> tuple[Tensor, Tensor]:
     """Add the gradients of some graphs, which are part of a batch of `of`.
 
     Returns
@@ -84,8 +81,20 @@ def add_gradients(
     tuple of Tensor
         Their share of the mean loss, and number of graphs that were right, both on the device.
     """
-    batch = dataset.batch(rows)
-    logits = network(batch)
+    logits = network(batch)[: len(batch.label)]  # the ghost of a padded batch has no label
     total = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
     (total / of).backward()
     return total.detach() / of, ((logits.detach() > 0) == (batch.label > 0.5)).sum()
+
+
+def keep_statistics(network: CrystalGraphNetwork) -> Callable[[], None]:
+    """Return what undoes a step before the optimizer's: statistics as now, and no gradients."""
+    buffers = list(network.buffers())
+    kept = [buffer.clone() for buffer in buffers]
+
+    def restore() -> None:
+        for buffer, old in zip(buffers, kept, strict=True):
+            buffer.copy_(old)
+        network.zero_grad(set_to_none=True)
+
+    return restore
