@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structure_examples import textbook
 
-from defectpool.lattice import reduced
+from defectpool.materials.plane_lattice import reduced
 from defectpool.structures.supercell import (
     enlarged,
     image_distance,

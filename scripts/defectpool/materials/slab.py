@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from defectpool.lattice import reduced
+from defectpool.materials.plane_lattice import reduced
 from defectpool.materials.host import BadStructure
 
 BOND = 1.4

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from defectpool.config import StructuresSettings
 from defectpool.identity import seed
-from defectpool.lattice import reduced
+from defectpool.materials.plane_lattice import reduced
 from defectpool.materials.host import Host
 from defectpool.structures.perturb import displacements, strained
 from defectpool.structures.point_defects import NoDefect, PointDefect, point_defects

@@ -31,7 +31,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay, cKDTree
 
-from defectpool.lattice import reduced
+from defectpool.materials.plane_lattice import reduced
 from defectpool.structures.symmetry import (
     LayerSymmetry,
     images,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from defectpool.config import DefectType, StructuresSettings
 from defectpool.files import replacing, write_text
-from defectpool.lattice import reduced
+from defectpool.materials.plane_lattice import reduced
 from defectpool.materials.host import Host
 from defectpool.structures.build import build_structures
 from defectpool.structures.store import DefectStructure, Skipped

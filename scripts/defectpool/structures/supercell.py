@@ -12,7 +12,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from defectpool.lattice import reduced
+from defectpool.materials.plane_lattice import reduced
 from defectpool.supercells import supercell_label, supercell_matrix
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
