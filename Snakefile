@@ -16,10 +16,9 @@ include: "rules/materials.smk"
 include: "rules/structures.smk"
 include: "rules/graphs.smk"
 include: "rules/training.smk"
-include: "rules/results.smk"
-include: "rules/campaign.smk"
-include: "rules/beyond.smk"
-include: "rules/evidence.smk"
+include: "rules/evaluation.smk"
+include: "rules/generalization.smk"
+include: "rules/messages.smk"
 
 
 rule all:

@@ -8,10 +8,10 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from defectpool import science
+from defectpool.runtime import code_digest
 from defectpool.config import load
 from defectpool.errors import DefectpoolError
-from defectpool.identity import shard_labels
+from defectpool.runtime.hashing import shard_labels
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -50,7 +50,7 @@ def structures_of(wildcards):
 
 def code(script):
     """Digest of the science that a script runs, as a parameter: a changed line reruns the rule."""
-    return science.digest(SCRIPTS / script)
+    return code_digest.digest(SCRIPTS / script)
 
 
 ENTRIES = list(

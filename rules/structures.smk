@@ -1,4 +1,4 @@
-"""Hosts become defective supercells and their perfect twins."""
+"""Hosts become defective supercells and their pristine supercells."""
 
 
 localrules:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from defectpool.config import GraphSettings
-from defectpool.graphs.shards import write_shard
-from defectpool.job import logging_to
-from defectpool.structures.store import read_structures
+from defectpool.graphs.hdf5 import write_shard
+from defectpool.runtime.job_log import logging_to
+from defectpool.structures.structure_files import read_structures
 
 with logging_to(snakemake.log[0]):
     counts = write_shard(

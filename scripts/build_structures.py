@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from defectpool.config import StructuresSettings
-from defectpool.job import logging_to
 from defectpool.materials.host import read_hosts
+from defectpool.runtime.job_log import logging_to
 from defectpool.structures.build import build_structures
-from defectpool.structures.store import write_skipped, write_structures
+from defectpool.structures.structure_files import write_skipped, write_structures
 
 with logging_to(snakemake.log[0]):
     structures, skipped = build_structures(

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.job import logging_to
-from defectpool.results import plots_transfer, table, transfer
+from defectpool.evaluation import generalization
+from defectpool.reporting import plots_generalization, table
+from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
-    predictions = pd.concat([transfer.read(Path(path)) for path in snakemake.input])
-    accuracies = transfer.accuracies(predictions, "rattle", snakemake.params.bootstrap)
+    predictions = pd.concat([generalization.read(Path(path)) for path in snakemake.input])
+    accuracies = generalization.accuracies(predictions, "rattle", snakemake.params.bootstrap)
     table.write_csv(accuracies, Path(snakemake.output.csv))
-    plots_transfer.accuracy_by_rattle(accuracies, [Path(p) for p in snakemake.output.plot])
+    plots_generalization.accuracy_by_rattle(accuracies, [Path(p) for p in snakemake.output.plot])
     print(accuracies.to_string())

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.job import logging_to
-from defectpool.results import plots_transfer, statistics, table
-from defectpool.results.predictions import read_predictions
+from defectpool.evaluation import statistics
+from defectpool.evaluation.predictions import read_predictions
+from defectpool.reporting import plots_generalization, table
+from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     rows = []
@@ -15,5 +16,5 @@ with logging_to(snakemake.log[0]):
         rows.append(dict(zip(("split", *table.KEY), key, strict=True)) | figures)
     frame = pd.DataFrame(rows)
     table.write_csv(frame, Path(snakemake.output.csv))
-    plots_transfer.accuracy_by_split(frame, [Path(path) for path in snakemake.output.plot])
+    plots_generalization.accuracy_by_split(frame, [Path(path) for path in snakemake.output.plot])
     print(frame.to_string())

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from defectpool.config import StructuresSettings
 from defectpool.errors import DefectpoolError
-from defectpool.job import logging_to
 from defectpool.materials.host import read_hosts
+from defectpool.runtime.job_log import logging_to
 from defectpool.structures.pictures import write_examples
 
 wanted = snakemake.params.examples["host"]

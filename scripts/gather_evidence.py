@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.job import logging_to
-from defectpool.results import localization, plots, table
-from defectpool.results.predictions import read_history, read_predictions
+from defectpool.evaluation import localization
+from defectpool.evaluation.predictions import read_history, read_predictions
+from defectpool.reporting import plots, table
+from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     source, target = snakemake.input, snakemake.output

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.graphs.shards import read_shards
-from defectpool.job import logging_to
-from defectpool.results import localization, table
-from defectpool.results.predictions import read_predictions
-from defectpool.structures.store import read_structures
+from defectpool.evaluation import localization
+from defectpool.evaluation.predictions import read_predictions
+from defectpool.graphs.hdf5 import read_shards
+from defectpool.reporting import table
+from defectpool.runtime.job_log import logging_to
+from defectpool.structures.structure_files import read_structures
 
 with logging_to(snakemake.log[0]):
     graphs = read_shards([Path(path) for path in snakemake.input.graphs])

@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from defectpool.config import GraphSettings, StructuresSettings
-from defectpool.graphs.shards import graph_set
-from defectpool.job import logging_to
+from defectpool.evaluation import generalization
+from defectpool.graphs.hdf5 import graph_set
 from defectpool.materials.host import read_hosts
-from defectpool.results import table, transfer
+from defectpool.reporting import table
+from defectpool.runtime.job_log import logging_to
 from defectpool.structures.build import build_structures
 
 with logging_to(snakemake.log[0]):
@@ -28,7 +29,7 @@ with logging_to(snakemake.log[0]):
         graphs = graph_set(
             structures, GraphSettings(**snakemake.params.graph), snakemake.params.rounds
         )
-        tables.append(transfer.test_entries(entries, graphs))
+        tables.append(generalization.test_entries(entries, graphs))
         tables[-1].insert(2, "rattle", rattle)
         print(f"{rattle} Å: {len(tables[-1])} predictions")
     table.write_csv(pd.concat(tables), Path(snakemake.output[0]))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.graphs.shards import read_shards
-from defectpool.job import logging_to
-from defectpool.results import baselines, table
-from defectpool.results.predictions import read_predictions
+from defectpool.evaluation import baselines
+from defectpool.evaluation.predictions import read_predictions
+from defectpool.graphs.hdf5 import read_shards
+from defectpool.reporting import table
+from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     rows = baselines.every_row(

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from defectpool.config import MaterialsSettings
-from defectpool.job import logging_to
 from defectpool.materials.select import select_hosts
+from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     summary = select_hosts(

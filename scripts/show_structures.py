@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.job import logging_to
-from defectpool.results import localization, table, viewer
-from defectpool.structures.store import read_structures
+from defectpool.evaluation import localization
+from defectpool.reporting import table, viewer
+from defectpool.runtime.job_log import logging_to
+from defectpool.structures.structure_files import read_structures
 
 with logging_to(snakemake.log[0]):
     examples = []

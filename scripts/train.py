@@ -5,12 +5,12 @@ from pathlib import Path
 from defectpool.campaign.nodes import gpu_was_given, mark_unusable_gpu
 from defectpool.config import NetworkSettings, TrainingSettings, load
 from defectpool.errors import DefectpoolError
-from defectpool.graphs.shards import read_shards
-from defectpool.job import logging_to
-from defectpool.lease import lease
-from defectpool.materials.families import read_prototypes
+from defectpool.graphs.hdf5 import read_shards
+from defectpool.materials.prototype_labels import read_prototypes
+from defectpool.runtime.job_log import logging_to
+from defectpool.runtime.lease import lease
+from defectpool.training.cross_validation import cross_validate
 from defectpool.training.device import choose
-from defectpool.training.fit import cross_validate
 
 state = Path(snakemake.params.state)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from defectpool.files import write_text
-from defectpool.job import logging_to
-from defectpool.results import summary, table
-from defectpool.results.predictions import read_audit
+from defectpool.evaluation.predictions import read_audit
+from defectpool.reporting import summary, table
+from defectpool.runtime.atomic_write import write_text
+from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     source = snakemake.input

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from defectpool.errors import DefectpoolError
-from defectpool.supercells import cells, supercell_label
+from defectpool.supercell_labels import cells, supercell_label
 
 DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
 Pooling = Literal["mean", "max", "sum", "softmax", "contrast", "outlier"]
@@ -167,7 +167,7 @@ class StructuresSettings(Section):
         0.0,
         ge=0,
         description="Standard deviation in Å of Gaussian displacements along x, y and z, the same "
-        "for both twins (0: none).",
+        "for both structures of a pair (0: none).",
     )
     strain: float = Field(
         0.0, gt=-0.5, lt=1, description="Biaxial strain of the hosts (0.02: 2 % longer a and b)."
@@ -178,7 +178,7 @@ class GraphSettings(Section):
     """How a structure becomes a crystal graph."""
 
     radius: float = Field(8.0, gt=0, le=20, description="Cutoff radius in Å.")
-    max_neighbors: int = Field(12, ge=1, description="Neighbours kept for each site.")
+    max_neighbors: int = Field(12, ge=1, description="Neighbors kept for each site.")
     ties: Literal["cut", "keep"] = Field(
         "cut",
         description="cut: exactly max_neighbors, in a fixed order where distances are equal; "
@@ -254,7 +254,7 @@ class ResultsSettings(Section):
     )
     test_supercells: Annotated[list[Supercell], AfterValidator(_unique)] = Field(
         ["1x1", "2x2", "3x3", "4x4", "6x6", "8x8", "10x10"],
-        description="Supercells that the trained networks are tested on for results/transfer.csv, "
+        description="Supercells that the trained networks are tested on for results/generalization.csv, "
         "besides those that are trained on.",
     )
     test_rattle: Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(_unique)] = Field(
@@ -299,7 +299,7 @@ class Config(Section):
         1,
         ge=1,
         le=4096,
-        description="Parts into which the hosts are dealt, one job each for every defect and "
+        description="Parts into which the hosts are split, one job each for every defect and "
         "supercell; 200 to 300 hosts a part make jobs of minutes.",
     )
 

@@ -23,8 +23,8 @@ import torch
 from structure_to_graph import ROOT, hosts, shortest, vacancies
 
 from defectpool.config import GraphSettings
-from defectpool.files import replacing
-from defectpool.graphs.shards import GraphSet, read_shards, to_data, write_shard
+from defectpool.graphs.hdf5 import GraphSet, read_shards, to_data, write_shard
+from defectpool.runtime.atomic_write import replacing
 
 SUPERCELLS = ("2x2", "6x6", "12x12")
 HOSTS = 150

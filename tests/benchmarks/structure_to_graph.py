@@ -31,13 +31,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 from defectpool.config import GraphSettings, StructuresSettings
-from defectpool.files import replacing
-from defectpool.graphs.shards import graph_set
+from defectpool.graphs.hdf5 import graph_set
 from defectpool.materials import embedded
 from defectpool.materials.host import Host
 from defectpool.materials.slab import standardize
+from defectpool.runtime.atomic_write import replacing
 from defectpool.structures.build import build_structures
-from defectpool.structures.store import DefectStructure, read_structures, write_structures
+from defectpool.structures.structure_files import DefectStructure, read_structures, write_structures
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPERCELLS = {"2x2": 120, "4x4": 40, "6x6": 20, "8x8": 10, "12x12": 5}  # hosts for each

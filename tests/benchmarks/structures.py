@@ -3,7 +3,7 @@
 Writes results/benchmarks/structures.csv (defect, supercell, implementation, structures_per_second)
 and prints the ratios. Both list all inequivalent defects of each host and build every one, in
 one process on one thread, in turns; what is told is processor time, the shorter of two passes.
-defectpool's structures are the defective supercells only, though it also builds their perfect twins
+defectpool's structures are the defective supercells only, though it also builds their pristine supercells
 and pymatgen-analysis-defects does not. The interstitials of the two are not the same thing: those
 of pymatgen-analysis-defects (Voronoi) include the vacuum.
 
@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from defectpool.audit import peak_memory_mib
 from defectpool.config import StructuresSettings
-from defectpool.files import replacing
 from defectpool.materials import embedded
 from defectpool.materials.host import Host
+from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.run_record import peak_memory_mib
 from defectpool.structures.build import build_structures
-from defectpool.structures.store import read_structures, write_structures
+from defectpool.structures.structure_files import read_structures, write_structures
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFECTS = ("vacancy", "antisite", "substitution", "interstitial")

@@ -1,6 +1,6 @@
 """Training step: defectpool against cgcnn2's model and torch_geometric's CGConv.
 
-Vacancy pairs of the same hosts, batches of 64, 12 neighbours, ties cut, mean pooling, float32, two
+Vacancy pairs of the same hosts, batches of 64, 12 neighbors, ties cut, mean pooling, float32, two
 threads. All implementations take turns on the same batches, each in a process of its own, as its
 users run it. Of the steps on a batch the shortest counts, since other jobs on the machine disturb
 it least; told is the mean over batches.
@@ -48,17 +48,17 @@ from torch.utils._pytree import tree_leaves
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import CGConv, global_mean_pool
 
+from defectpool.batching.batch import gaussian_expansion
+from defectpool.batching.gpu_dataset import Resident, dataset_on
 from defectpool.config import GraphSettings, NetworkSettings
-from defectpool.files import replacing
 from defectpool.graphs.elements import feature_table
-from defectpool.graphs.shards import GraphSet, graph_set
-from defectpool.memory import keep_memory
-from defectpool.training.batch import gaussian_expansion
-from defectpool.training.captured import CapturedSteps
+from defectpool.graphs.hdf5 import GraphSet, graph_set
+from defectpool.network.cgcnn import initial_network
+from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.memory import keep_memory
+from defectpool.training.cuda_graphs import CapturedSteps
 from defectpool.training.device import describe
-from defectpool.training.network import initial_network
-from defectpool.training.resident import Resident, dataset_on
-from defectpool.training.step import train_step
+from defectpool.training.stepper import train_step
 
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = {"2x2": 8, "4x4": 6, "6x6": 5, "8x8": 3, "12x12": 2}
@@ -81,7 +81,7 @@ class Crystal:
     label: Tensor
 
     def cgcnn2(self) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, str]:
-        """Return a sample as cgcnn2's data class gives it: 12 neighbours of each site."""
+        """Return a sample as cgcnn2's data class gives it: 12 neighbors of each site."""
         n = len(self.features)
         graph = (self.features, self.expanded.view(n, NEIGHBORS, -1), self.source.view(n, -1))
         return graph, self.label, ""
@@ -271,7 +271,7 @@ def measure(
     graphs["compressed"] = graph_set(structures, GraphSettings(), 3)
     edges = np.add.reduceat(full.edge_multiplicity, full.edge_offset[:-1])
     sites = np.diff(full.node_offset)
-    usable = np.flatnonzero(edges == NEIGHBORS * sites)  # cgcnn2 invents neighbours for others
+    usable = np.flatnonzero(edges == NEIGHBORS * sites)  # cgcnn2 invents neighbors for others
     context = get_context("spawn")  # threads of torch do not survive a fork
     ends, workers = {}, []
     for name in IMPLEMENTATIONS:
@@ -323,7 +323,7 @@ def report(table: pd.DataFrame, loads: dict[str, Load], device: torch.device, th
         "# Training step",
         "",
         f"Vacancy pairs of {HOSTS} hosts from {hosts(1)[0].source}, batch {BATCH}, {NEIGHBORS} "
-        f"neighbours, ties cut, {describe(device)}, {threads} thread(s), torch "
+        f"neighbors, ties cut, {describe(device)}, {threads} thread(s), torch "
         f"{torch.__version__}; milliseconds a graph, the shortest step on each batch.",
         "",
         "| supercell | sites | compressed | full | cgcnn2 | pyg_cgconv | cgcnn2 / compressed "

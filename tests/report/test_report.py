@@ -161,8 +161,8 @@ def picture(locator):
     return Image.open(io.BytesIO(locator.screenshot())).convert("RGB")
 
 
-def colours(image):
-    """Count the colours that cover some pixels each."""
+def colors(image):
+    """Count the colors that cover some pixels each."""
     return len([1 for count, _ in image.getcolors(image.width * image.height) if count > 20])
 
 
@@ -173,10 +173,10 @@ def test_structures_draw_in_3d_and_can_be_turned_and_switched(page, report, tmp_
     frame = page.locator("iframe").last.content_frame
     frame.locator("body[data-drawn]").wait_for()
     page.wait_for_timeout(1000)
-    views = [frame.locator(f"#{name} canvas").first for name in ("perfect", "defective")]
+    views = [frame.locator(f"#{name} canvas").first for name in ("pristine", "defective")]
     before = [picture(view) for view in views]
     for image in before:
-        assert colours(image) > 15  # an empty view has one
+        assert colors(image) > 15  # an empty view has one
     frame.locator("#side").click()
     page.wait_for_timeout(800)
     assert picture(views[1]).tobytes() != before[1].tobytes()
@@ -190,7 +190,7 @@ def test_structures_draw_in_3d_and_can_be_turned_and_switched(page, report, tmp_
     page.wait_for_timeout(800)
     assert frame.locator("body").get_attribute("data-drawn").startswith("1/")
     assert title.startswith("defective: ")
-    assert colours(picture(views[0])) > 15
+    assert colors(picture(views[0])) > 15
     page.screenshot(path=tmp_path / "structures.png")
     assert_clean(page)
 

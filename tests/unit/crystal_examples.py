@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from defectpool.config import GraphSettings
 from defectpool.graphs.elements import feature_table
-from defectpool.graphs.shards import GraphSet, graph_set
+from defectpool.graphs.hdf5 import GraphSet, graph_set
 
 SULFIDES = [
     (metal + anion + "2", kind, a, thickness)
@@ -44,15 +44,15 @@ def host(number: int) -> tuple[str, Atoms]:
 def pair(
     number: int, defect: str, size: int, rattle: float = 0.0, seed: int = 0, site: int | None = None
 ) -> list[Example]:
-    """Return the defective and the perfect supercell, rattled alike, atoms in random order."""
+    """Return the defective and the pristine supercell, rattled alike, atoms in random order."""
     random = np.random.default_rng([number, size, seed])
     formula, cell = host(number)
-    perfect = cell.repeat((size, size, 1))
-    perfect.pbc = (True, True, False)
-    perfect.positions += rattle * random.standard_normal(perfect.positions.shape)
-    defective = perfect.copy()
+    pristine = cell.repeat((size, size, 1))
+    pristine.pbc = (True, True, False)
+    pristine.positions += rattle * random.standard_normal(pristine.positions.shape)
+    defective = pristine.copy()
     site = int(random.integers(len(cell))) if site is None else site
-    position = perfect.positions[site].copy()
+    position = pristine.positions[site].copy()
     if defect == "vacancy":
         del defective[site]
     elif defect == "substitution":
@@ -60,7 +60,7 @@ def pair(
     else:
         defective += Atoms("H", positions=[position + np.array([0.4, 0.6, 1.7])])
     found = []
-    for label, atoms in ((1, defective), (0, perfect)):
+    for label, atoms in ((1, defective), (0, pristine)):
         order = random.permutation(len(atoms)) if seed else np.arange(len(atoms))
         base = f"h{number}:{defect}:{size}:{seed}"
         found.append(
@@ -124,8 +124,8 @@ def plain_forward(network, full: Full, radius: float) -> torch.Tensor:
     """Forward pass by torch's own layers, with the weights of `network` (whose BN it updates)."""
     size = network.settings
     step = radius / (size.gaussians - 1)
-    centres = torch.arange(size.gaussians, dtype=full.x.dtype) * step
-    u = torch.exp(-(((full.distance[:, None] - centres) / step) ** 2))
+    centers = torch.arange(size.gaussians, dtype=full.x.dtype) * step
+    u = torch.exp(-(((full.distance[:, None] - centers) / step) ** 2))
     x = network.embedding(full.x)
     layers = [x]
     for conv in network.convs:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from defectpool.config import Config, load
 from defectpool.errors import DefectpoolError
-from defectpool.supercells import supercell_matrix
+from defectpool.supercell_labels import supercell_matrix
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,7 +98,7 @@ def test_every_key_is_described():
 
 def test_config_imports_nothing_heavy():
     heavy = "{'numpy', 'torch', 'ase', 'pymatgen', 'pandas', 'h5py'}"
-    code = f"import sys, defectpool.config, defectpool.science; print({heavy} & set(sys.modules))"
+    code = f"import sys, defectpool.config, defectpool.runtime.code_digest; print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts"
     )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from ase.build import mx2
 from ase.io import write
-from graph_twins import layer, layers, slow_edges, vacancy
+from graph_examples import layer, layers, slow_edges, vacancy
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 

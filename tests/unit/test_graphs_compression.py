@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from graph_twins import (
+from graph_examples import (
     crystal,
     layers,
     message_passing,
@@ -31,10 +31,10 @@ def same_partition(first, second):
     return len(set(zip(first, second, strict=True))) == len(set(first)) == len(set(second))
 
 
-def assert_quotient(colours, target, source, bins, rounds):
-    quotient = compress(colours, target, source, bins, rounds)
+def assert_quotient(colors, target, source, bins, rounds):
+    quotient = compress(colors, target, source, bins, rounds)
     site_class, sizes, merged = slow_quotient(
-        colours.tolist(), as_lists(len(colours), target, source, bins), rounds
+        colors.tolist(), as_lists(len(colors), target, source, bins), rounds
     )
     assert quotient.site_class.tolist() == site_class
     assert dict(enumerate(quotient.node_multiplicity.tolist())) == dict(sizes)
@@ -44,10 +44,10 @@ def assert_quotient(colours, target, source, bins, rounds):
     assert Counter(dict(zip(edges, quotient.edge_multiplicity.tolist(), strict=True))) == merged
 
 
-def random_graph(random, sites, edges, kinds, colours):
+def random_graph(random, sites, edges, kinds, colors):
     target = np.sort(random.integers(0, sites, edges))
     return (
-        random.integers(0, colours, sites),
+        random.integers(0, colors, sites),
         target,
         random.integers(0, sites, edges),
         random.integers(0, kinds, edges),
@@ -59,12 +59,12 @@ def random_graph(random, sites, edges, kinds, colours):
     sites=st.integers(1, 25),
     edges=st.integers(0, 60),
     kinds=st.integers(1, 3),
-    colours=st.integers(1, 3),
+    colors=st.integers(1, 3),
     rounds=st.integers(0, 4),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_graph_as_compressed_by_nested_tuples(sites, edges, kinds, colours, rounds, seed):
-    graph = random_graph(np.random.default_rng(seed), sites, edges, kinds, colours)
+def test_any_graph_as_compressed_by_nested_tuples(sites, edges, kinds, colors, rounds, seed):
+    graph = random_graph(np.random.default_rng(seed), sites, edges, kinds, colors)
     assert_quotient(*graph, rounds)
     refined, first = refine(*graph, rounds)
     plain = slow_refine(graph[0].tolist(), as_lists(sites, *graph[1:]), rounds)

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from ase import Atoms
-from graph_twins import crystal, layers, message_passing, slow_edges, vacancy
+from graph_examples import crystal, layers, message_passing, slow_edges, vacancy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,12 +105,10 @@ def test_rotation_leaves_whole_shells_and_what_the_cut_sees(name, angle):
         edges = cut_edges(c, ties)
         whole = cut_edges(c, "keep")
         bins = distance_bins(whole.distance + 3e-4, RESOLUTION)  # off the edges of the bins
-        colour = environments(c.numbers, whole.target, whole.source, bins)[-1]
+        color = environments(c.numbers, whole.target, whole.source, bins)[-1]
         distance = np.round(edges.distance, 6)
         return Counter(
-            zip(
-                edges.target.tolist(), colour[edges.source].tolist(), distance.tolist(), strict=True
-            )
+            zip(edges.target.tolist(), color[edges.source].tolist(), distance.tolist(), strict=True)
         )
 
     for ties in ("keep", "cut"):

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from graph_twins import crystal, layer, layers, slow_neighbors, vacancy
+from graph_examples import crystal, layer, layers, slow_neighbors, vacancy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Structure

@@ -15,15 +15,15 @@ from defectpool.config import (
     TrainingSettings,
 )
 from defectpool.errors import DefectpoolError
-from defectpool.graphs.shards import GraphSet, graph_set
-from defectpool.identity import seed as seed_of
-from defectpool.materials.families import read_prototypes
+from defectpool.evaluation.statistics import accuracy
+from defectpool.graphs.hdf5 import GraphSet, graph_set
 from defectpool.materials.host import read_hosts
+from defectpool.materials.prototype_labels import read_prototypes
 from defectpool.materials.select import select_hosts
-from defectpool.results.statistics import accuracy
+from defectpool.runtime.hashing import seed as seed_of
 from defectpool.structures.build import build_structures
-from defectpool.training.fit import cross_validate
-from defectpool.training.splits import deal, host_disjoint_folds, validation_rows
+from defectpool.training.cross_validation import cross_validate
+from defectpool.training.splits import assign_folds, host_disjoint_folds, validation_rows
 
 DEFECTS = ("vacancy", "antisite", "substitution", "interstitial")
 SPLITS = ("formula", "random", "element", "prototype")
@@ -77,11 +77,11 @@ def elements_of(graphs, rows) -> set[int]:
 
 def check(graphs, split: str, folds: int, seed: int, prototypes) -> None:
     """No formula, and for the stricter splits nothing else that is held out, on both sides."""
-    dealt = deal(split, graphs, folds, seed, prototypes)
-    assert sorted(set(dealt.fold)) == list(range(folds))
+    assigned = assign_folds(split, graphs, folds, seed, prototypes)
+    assert sorted(set(assigned.fold)) == list(range(folds))
     tested = np.zeros(len(graphs.label), dtype=int)
     for fold in range(folds):
-        parts = dealt.rows(fold, 0.2, seed)
+        parts = assigned.rows(fold, 0.2, seed)
         assert all(len(part) for part in parts)
         train, validation, test = parts
         tested[test] += 1
@@ -106,7 +106,7 @@ def check(graphs, split: str, folds: int, seed: int, prototypes) -> None:
 def test_splits_of_any_campaign(split, graphs, folds, seed):
     try:
         check(graphs, split, folds, seed, graphs.prototypes)
-    except DefectpoolError as error:  # too few to deal is refused, not dealt wrongly
+    except DefectpoolError as error:  # too few to deal is refused, not split wrongly
         assert "take more materials" in str(error)
 
 
@@ -127,20 +127,20 @@ def test_splits_do_not_depend_on_the_order_of_rows(graphs, folds, seed, random):
     )  # fmt: skip
     for split in SPLITS:
         try:
-            one, two = (deal(split, g, folds, seed, g.prototypes) for g in (graphs, other))
+            one, two = (assign_folds(split, g, folds, seed, g.prototypes) for g in (graphs, other))
         except DefectpoolError:
             continue
         assert (one.fold[order] == two.fold).all()
-        assert (one.barred[:, order] == two.barred).all()
+        assert (one.excluded[:, order] == two.excluded).all()
 
 
 def test_the_default_split_is_the_plain_one():
     formulas = np.array([f"A{i % 17}" for i in range(60)])
-    dealt = deal("formula", dataclasses.make_dataclass("G", ["formula"])(formulas), 5, 3)
+    assigned = assign_folds("formula", dataclasses.make_dataclass("G", ["formula"])(formulas), 5, 3)
     fold = host_disjoint_folds(formulas, 5, 3)
-    assert (dealt.fold == fold).all()
+    assert (assigned.fold == fold).all()
     for k in range(5):
-        train, validation, test = dealt.rows(k, 0.1, 8)
+        train, validation, test = assigned.rows(k, 0.1, 8)
         drawn = validation_rows(formulas, fold != k, 0.1, 8)
         assert (test == np.flatnonzero(fold == k)).all()
         assert (validation == np.flatnonzero(drawn)).all()
@@ -195,7 +195,7 @@ def test_splits_of_c2db(c2db_hosts):
 def test_the_usual_split_leaks(hosts):
     """What the default forbids and `random` does: a structure whose twin was trained on."""
     graphs = real_graphs(hosts[0], "vacancy")
-    train, _, test = deal("random", graphs, 5, 0).rows(0, 0.1, 0)
+    train, _, test = assign_folds("random", graphs, 5, 0).rows(0, 0.1, 0)
     assert len(set(graphs.pair[train]) & set(graphs.pair[test])) > 5
 
 
@@ -203,7 +203,7 @@ def test_the_usual_split_leaks(hosts):
 def test_shuffled_labels_teach_nothing(hosts, tmp_path):
     """With the labels of each pair drawn by lot, accuracy on unseen formulas is that of a coin.
 
-    A pair keeps one defective and one perfect twin, so what is left to learn is nothing at all;
+    A pair keeps one defective and one pristine supercell, so what is left to learn is nothing at all;
     anything above one half would be something that passed from the test into training.
     """
     graphs = real_graphs(hosts[0], "interstitial")
@@ -237,8 +237,8 @@ def test_predictions_keep_to_the_split(hosts, split, tmp_path):
         graphs, "mean", "gated", network, training, tmp_path, prototypes=hosts[1]
     )
     found = outcome.predictions.set_index("structure")["fold"]
-    dealt = deal(split, graphs, 3, seed_of(training.seed, 0), hosts[1])
-    assert (found.loc[graphs.structure].to_numpy() == dealt.fold).all()
+    assigned = assign_folds(split, graphs, 3, seed_of(training.seed, 0), hosts[1])
+    assert (found.loc[graphs.structure].to_numpy() == assigned.fold).all()
     several = outcome.predictions.groupby("formula")["fold"].nunique().max() > 1
     if split != "prototype":  # polymorphs may be of two prototypes; they bar each other
         assert several == (split == "random")

@@ -14,10 +14,10 @@ from ase.db import connect
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.identity import seed, shard_labels, shard_of
 from defectpool.materials import embedded
 from defectpool.materials.host import read_hosts, write_hosts
 from defectpool.materials.select import select_hosts
+from defectpool.runtime.hashing import seed, shard_labels, shard_of
 
 HOSTS = list(embedded.hosts())
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -42,10 +42,10 @@ def shards(folder: Path, count: int) -> list[list[str]]:
 
 def test_hosts_are_in_order_and_in_their_shards(tmp_path) -> None:
     summary = select_hosts(MaterialsSettings(), 7, tmp_path)
-    dealt = shards(tmp_path, 7)
-    assert sorted(name for shard in dealt for name in shard) == sorted(h.id for h in HOSTS)
+    split = shards(tmp_path, 7)
+    assert sorted(name for shard in split for name in shard) == sorted(h.id for h in HOSTS)
     assert summary.selected == summary.seen == len(HOSTS)
-    for number, shard in enumerate(dealt):
+    for number, shard in enumerate(split):
         assert shard == sorted(shard)
         assert all(shard_of(name, 7) == number for name in shard)
 

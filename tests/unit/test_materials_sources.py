@@ -16,11 +16,11 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.identity import shard_labels
 from defectpool.materials import archive, embedded
 from defectpool.materials.duplicates import duplicates
 from defectpool.materials.host import Host, content_name, read_hosts, safe_id
 from defectpool.materials.select import select_hosts
+from defectpool.runtime.hashing import shard_labels
 
 HOSTS = list(embedded.hosts())[::12]
 

@@ -19,7 +19,7 @@ from structure_examples import sample, textbook
 from defectpool.config import StructuresSettings
 from defectpool.errors import DefectpoolError
 from defectpool.structures.build import build_structures
-from defectpool.structures.store import (
+from defectpool.structures.structure_files import (
     read_structures,
     write_skipped,
     write_structures,
@@ -40,7 +40,7 @@ def pairs(structures):
 
 
 def undone(structure):
-    """Take the defect out of the defective twin with ASE; the order of the sites changes."""
+    """Take the defect out of the defective supercell with ASE; the order of the sites changes."""
     atoms = structure.atoms.copy()
     match structure.defect:
         case "vacancy":
@@ -55,29 +55,29 @@ def undone(structure):
     return atoms
 
 
-def check_pair(defective, perfect):
-    assert defective.pair == perfect.pair == defective.structure
-    assert (defective.label, perfect.label) == (1, 0)
-    assert perfect.structure == f"{perfect.pair}:perfect"
-    np.testing.assert_array_equal(defective.position, perfect.position)
+def check_pair(defective, pristine):
+    assert defective.pair == pristine.pair == defective.structure
+    assert (defective.label, pristine.label) == (1, 0)
+    assert pristine.structure == f"{pristine.pair}:pristine"
+    np.testing.assert_array_equal(defective.position, pristine.position)
     atoms = undone(defective)
-    np.testing.assert_array_equal(atoms.cell.array, perfect.atoms.cell.array)
-    assert Counter(atoms.symbols) == Counter(perfect.atoms.symbols)
+    np.testing.assert_array_equal(atoms.cell.array, pristine.atoms.cell.array)
+    assert Counter(atoms.symbols) == Counter(pristine.atoms.symbols)
     ours = sorted(zip(atoms.numbers.tolist(), atoms.positions.tolist(), strict=True))
     theirs = sorted(
-        zip(perfect.atoms.numbers.tolist(), perfect.atoms.positions.tolist(), strict=True)
+        zip(pristine.atoms.numbers.tolist(), pristine.atoms.positions.tolist(), strict=True)
     )
     np.testing.assert_array_equal([n for n, _ in ours], [n for n, _ in theirs])
     np.testing.assert_allclose([p for _, p in ours], [p for _, p in theirs], atol=1e-12)
     if defective.defect == "interstitial":
-        assert perfect.defect_site == -1
+        assert pristine.defect_site == -1
         np.testing.assert_allclose(
             defective.atoms.positions[defective.defect_site], defective.position, atol=1e-12
         )
     else:
-        assert perfect.atoms[perfect.defect_site].symbol == defective.replaced
+        assert pristine.atoms[pristine.defect_site].symbol == defective.replaced
         np.testing.assert_allclose(
-            perfect.atoms.positions[perfect.defect_site], perfect.position, atol=1e-12
+            pristine.atoms.positions[pristine.defect_site], pristine.position, atol=1e-12
         )
     if defective.defect == "vacancy":
         assert defective.defect_site == -1
@@ -99,8 +99,8 @@ def test_undoing_the_defect_gives_the_perfect_supercell(host, defect, supercell,
     settings = changed(choose="all", rattle=rattle, strain=strain)
     structures, skipped = build_structures([host], defect, supercell, settings)
     assert structures or skipped
-    for defective, perfect in pairs(structures):
-        check_pair(defective, perfect)
+    for defective, pristine in pairs(structures):
+        check_pair(defective, pristine)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
@@ -111,8 +111,8 @@ def test_undoing_the_defect_in_c2db(c2db, defect):
         seen = {s.host for s in structures} | {s.host for s in skipped}
         assert seen == {host.id for host in hosts}
         assert len({s.structure for s in structures}) == len(structures)
-        for defective, perfect in pairs(structures):
-            check_pair(defective, perfect)
+        for defective, pristine in pairs(structures):
+            check_pair(defective, pristine)
 
 
 def test_equivalent_sites_and_names_of_2h_mos2():
@@ -217,17 +217,17 @@ def test_several_defects_are_apart_and_undone(defect):
     settings = changed(count=4, min_image_distance=5.0)
     structures, skipped = build_structures([BY_ID["MoS2-2H"]], defect, "6x6", settings)
     assert not skipped
-    defective, perfect = structures
+    defective, pristine = structures
     assert defective.count == 4
     changes = {"vacancy": -4, "interstitial": 4}.get(defect, 0)
-    assert len(defective.atoms) - len(perfect.atoms) == changes
+    assert len(defective.atoms) - len(pristine.atoms) == changes
     if defect == "interstitial":
         where = defective.atoms.positions[list(defective.defect_sites)]
     else:
-        assert len(set(perfect.defect_sites)) == 4
-        where = perfect.atoms.positions[list(perfect.defect_sites)]
+        assert len(set(pristine.defect_sites)) == 4
+        where = pristine.atoms.positions[list(pristine.defect_sites)]
     assert where[0] == pytest.approx(defective.position)
-    apart = get_distances(where, cell=perfect.atoms.cell, pbc=(True, True, False))[1]
+    apart = get_distances(where, cell=pristine.atoms.cell, pbc=(True, True, False))[1]
     assert apart[np.triu_indices(4, 1)].min() >= 5.0
     if defect in ("antisite", "substitution"):
         assert {defective.atoms[i].symbol for i in defective.defect_sites} == {defective.species}
@@ -306,7 +306,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(tmp_path):
         "from structure_examples import textbook\n"
         "from defectpool.config import StructuresSettings\n"
         "from defectpool.structures.build import build_structures\n"
-        "from defectpool.structures.store import write_structures\n"
+        "from defectpool.structures.structure_files import write_structures\n"
         "s = StructuresSettings(choose=4, rattle=0.01, substitution='neighbors')\n"
         "found = [x for d in ('antisite', 'substitution', 'interstitial')\n"
         "         for x in build_structures(textbook(), d, '2x2', s)[0]]\n"

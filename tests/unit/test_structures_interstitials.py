@@ -34,7 +34,7 @@ def sites(atoms, species=("H",), kinds=LAYER, separation=0.0):
 def plain_search(slab):
     """Every pair, triple and quadruple of near atoms, one by one: the slow twin."""
     near = slab.points[np.all((slab.scaled[:, :2] > -1.0) & (slab.scaled[:, :2] < 2.0), axis=1)]
-    centres, radii = [], []
+    centers, radii = [], []
     for size in (2, 3, 4):
         for corners in combinations(range(len(near)), size):
             edges = near[list(corners[1:])] - near[corners[0]]
@@ -44,12 +44,12 @@ def plain_search(slab):
             weights = np.linalg.solve(gram, np.diag(gram) / 2)
             if weights.min() < -INSIDE or weights.sum() > 1 + INSIDE:
                 continue
-            centre = near[corners[0]] + weights @ edges
+            center = near[corners[0]] + weights @ edges
             radius = np.linalg.norm(weights @ edges)
-            if slab.at_home(centre[None])[0] and slab.tree.query(centre)[0] >= radius - EMPTY:
-                centres.append(centre)
+            if slab.at_home(center[None])[0] and slab.tree.query(center)[0] >= radius - EMPTY:
+                centers.append(center)
                 radii.append(radius)
-    return _merged(slab, np.array(centres), np.array(radii), 0.1)
+    return _merged(slab, np.array(centers), np.array(radii), 0.1)
 
 
 @pytest.mark.parametrize("name", ["graphene", "MoS2-2H", "square", "one-atom"])

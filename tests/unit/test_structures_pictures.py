@@ -37,7 +37,7 @@ def test_cif_and_poscar_hold_the_structure(folder, defect):
 
 
 def test_a_cif_makes_a_graph(folder):
-    graph = cif_to_graph(next(folder.glob("*v_*perfect.cif")))
+    graph = cif_to_graph(next(folder.glob("*v_*pristine.cif")))
     assert graph.x.shape == (27, 92)
 
 

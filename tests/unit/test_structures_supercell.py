@@ -46,7 +46,7 @@ def test_sites_are_ordered_by_host_atom_then_cell():
             expected = atoms.positions[i] + p * atoms.cell[0] + q * atoms.cell[1]
             np.testing.assert_allclose(positions[i * cell + k], expected, atol=1e-12)
     assert [tuple(c) for c in layout.cells] == sorted(tuple(c) for c in layout.cells.tolist())
-    assert layout.cells[layout.centre].tolist() == [1, 0]
+    assert layout.cells[layout.center].tolist() == [1, 0]
 
 
 entries = st.integers(-4, 4)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from defectpool.config import Config
 from defectpool.errors import DefectpoolError
-from defectpool.supercells import cells
+from defectpool.supercell_labels import cells
 
 # Sites in a C2DB host's primitive cell, on average.
 SITES = 6.0
@@ -43,7 +43,7 @@ class Plan:
     jobs
         Jobs of each rule.
     structures
-        Structures in all, the perfect ones among them.
+        Structures in all, the pristine ones among them.
     hours
         Hours of each rule: processor hours, and for training hours of a GPU, all jobs together.
     longest

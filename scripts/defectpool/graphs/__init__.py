@@ -22,17 +22,17 @@ def cif_to_graph(
     radius
         Cutoff radius in Å.
     max_neighbors
-        Nearest neighbours of each site. A site that has fewer within `radius` keeps those.
+        Nearest neighbors of each site. A site that has fewer within `radius` keeps those.
     ties
-        What becomes of neighbours as far as the last one wanted: "cut" keeps exactly
-        `max_neighbors`, in an order that depends on the neighbours' environments and not on the
+        What becomes of neighbors as far as the last one wanted: "cut" keeps exactly
+        `max_neighbors`, in an order that depends on the neighbors' environments and not on the
         order of the atoms (`defectpool.graphs.crystal_graph.cut`); "keep" keeps all of them.
 
     Returns
     -------
     torch_geometric.data.Data
         `x` [sites, 92] element features, `pos` [sites, 3] in Å, `edge_index` [2, edges] (row 0
-        the neighbour that sends, row 1 the site that receives; sorted by row 1, then distance),
+        the neighbor that sends, row 1 the site that receives; sorted by row 1, then distance),
         `edge_attr` [edges, 1] distance in Å, not rounded. Types float32 and int64.
 
     Raises

@@ -1,19 +1,19 @@
 """Exact compression: sites that a message-passing network cannot tell apart become one node.
 
-Colour refinement (Weisfeiler and Leman, 1968; for the exact compression of graph networks: Bollen
+Color refinement (Weisfeiler and Leman, 1968; for the exact compression of graph networks: Bollen
 et al., "Learning graph neural networks using exact compression", 2023, arXiv:2304.14793) gives
-sites equal colours after round r if they had equal colours after round r - 1 and equal multisets
-of (neighbour's colour after round r - 1, distance).
+sites equal colors after round r if they had equal colors after round r - 1 and equal multisets
+of (neighbor's color after round r - 1, distance).
 
 Why the network sees no difference, with R rounds for R convolutions:
 
-1. By induction, sites of equal colour after round r have equal features after r convolutions, for
-   a convolution sums, over the edges, a function of the site's feature, the neighbour's feature
-   and the distance; and colours only get finer, so all sites of a class (equal colour after round
+1. By induction, sites of equal color after round r have equal features after r convolutions, for
+   a convolution sums, over the edges, a function of the site's feature, the neighbor's feature
+   and the distance; and colors only get finer, so all sites of a class (equal color after round
    R) have equal features after each of the R convolutions.
-2. At convolution r <= R a class needs its neighbours' features after r - 1 < R convolutions, and
-   the neighbours of any two of its sites agree, as multisets, in colour after round R - 1 and so
-   in those features: it does not matter which site lends its edges to the class. (The neighbours'
+2. At convolution r <= R a class needs its neighbors' features after r - 1 < R convolutions, and
+   the neighbors of any two of its sites agree, as multisets, in color after round R - 1 and so
+   in those features: it does not matter which site lends its edges to the class. (The neighbors'
    classes after round R may differ from site to site, so the stored edges are not the only right
    ones; what the network computes from them is the same.)
 3. So each quantity of a site or an edge, in the forward and the backward pass, occurs in the full
@@ -21,9 +21,9 @@ Why the network sees no difference, with R rounds for R convolutions:
    sums, batch-norm statistics, poolings and gradients weighted by these equal those of the full
    graph up to the rounding of sums.
 
-Sites are grouped by 64-bit hashes, then each is compared, neighbour by neighbour, with the first of
+Sites are grouped by 64-bit hashes, then each is compared, neighbor by neighbor, with the first of
 its group; should two hashes ever collide (once in some 1e8 campaigns over all of C2DB), they are
-grouped by their neighbours themselves. So the compression does not rest on luck.
+grouped by their neighbors themselves. So the compression does not rest on luck.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Quotient:
     source, target, bin
         Edges, in ascending order of (target, source, bin): classes and number of the distance bin.
     edge_multiplicity
-        How often a site of class `target` has such a neighbour.
+        How often a site of class `target` has such a neighbor.
     """
 
     site_class: NDArray[np.int64]
@@ -63,7 +63,7 @@ class Quotient:
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Scatter 64-bit numbers (finaliser of splitmix64; Steele, Lea and Flood, OOPSLA 2014)."""
+    """Scatter 64-bit numbers (finalizer of splitmix64; Steele, Lea and Flood, OOPSLA 2014)."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values ^= values >> np.uint64(30)
     values *= np.uint64(0xBF58476D1CE4E5B9)
@@ -88,18 +88,18 @@ def rows_of(values: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np
 
 
 def _group(
-    colours: NDArray[np.int64], rows: NDArray[np.int64]
+    colors: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give numbers to the distinct (colour, row), in order of appearance, and their first sites."""
-    # The site's own colour is mixed once more: it must not be taken for one of the row.
-    own = mix(mix(colours.view(np.uint64)))
+    """Give numbers to the distinct (color, row), in order of appearance, and their first sites."""
+    # The site's own color is mixed once more: it must not be taken for one of the row.
+    own = mix(mix(colors.view(np.uint64)))
     number, first = number_by_first(
         mix(own + mix(rows.view(np.uint64)).sum(axis=1, dtype=np.uint64))
     )
     leader = first[number]
-    if np.array_equal(colours, colours[leader]) and np.array_equal(rows, rows[leader]):
+    if np.array_equal(colors, colors[leader]) and np.array_equal(rows, rows[leader]):
         return number, first
-    whole = np.column_stack([colours, rows])  # two hashes collide: compare the rows themselves
+    whole = np.column_stack([colors, rows])  # two hashes collide: compare the rows themselves
     return number_by_first(whole)
 
 
@@ -113,18 +113,18 @@ def number_by_first(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def refine(
-    colours: NDArray[np.int64],
+    colors: NDArray[np.int64],
     target: NDArray[np.int64],
     source: NDArray[np.int64],
     bins: NDArray[np.int64],
     rounds: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Refine colours by those of the neighbours.
+    """Refine colors by those of the neighbors.
 
     Parameters
     ----------
-    colours
-        Colour of each site, not negative.
+    colors
+        Color of each site, not negative.
     target, source, bins
         Edges in ascending order of target, with the number of their distance bin (not negative).
     rounds
@@ -132,13 +132,13 @@ def refine(
 
     Returns
     -------
-    colours
+    colors
         Class of each site; numbered by first appearance.
     first
         First site of each class.
     """
-    offsets = starts(target, len(colours))
-    current, first = number_by_first(colours)
+    offsets = starts(target, len(colors))
+    current, first = number_by_first(colors)
     width = int(bins.max(initial=0)) + 1
     for _ in range(rounds):
         before = len(first)
@@ -149,7 +149,7 @@ def refine(
 
 
 def compress(
-    colours: NDArray[np.int64],
+    colors: NDArray[np.int64],
     target: NDArray[np.int64],
     source: NDArray[np.int64],
     bins: NDArray[np.int64],
@@ -159,11 +159,11 @@ def compress(
 
     Parameters
     ----------
-    colours, target, source, bins, rounds
-        As in `refine`. Sites of different graphs have to have different colours.
+    colors, target, source, bins, rounds
+        As in `refine`. Sites of different graphs have to have different colors.
     """
-    site_class, first = refine(colours, target, source, bins, rounds)
-    offsets = starts(target, len(colours))
+    site_class, first = refine(colors, target, source, bins, rounds)
+    offsets = starts(target, len(colors))
     counts = np.diff(offsets)[first]
     edge = np.repeat(offsets[:-1][first] - np.cumsum(counts) + counts, counts)
     edge += np.arange(len(edge))

@@ -1,6 +1,6 @@
-"""Crystal graphs: each site receives from its nearest neighbours.
+"""Crystal graphs: each site receives from its nearest neighbors.
 
-Source: Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018): the 12 nearest neighbours within
+Source: Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018): the 12 nearest neighbors within
 8 Å. Where the 12th stands in a shell of equal distances, the published code keeps those that come
 first in the list of atoms. Here the choice depends on what the atoms see, not on their numbers.
 """
@@ -30,7 +30,7 @@ from defectpool.graphs.neighbors import (
 # decimals (3.16, 3.1605 Å) as they can be, so that rounding does not split what is equal.
 PHASE = 0.6180339887498949
 
-# Rounds of colours that a cut in a shell may look at, each one neighbour further away.
+# Rounds of colors that a cut in a shell may look at, each one neighbor further away.
 CUT_ROUNDS = 3
 
 # Displacements are compared in steps of this (Å), the last resort between equal environments.
@@ -75,7 +75,7 @@ def distance_bins(distance: NDArray[np.float64], resolution: float) -> NDArray[n
 
 
 def bin_distances(bins: NDArray[np.int64], resolution: float) -> NDArray[np.float64]:
-    """Distance in Å at the centre of each bin."""
+    """Distance in Å at the center of each bin."""
     return np.asarray((bins - PHASE + 0.5) * resolution, dtype=np.float64)
 
 
@@ -95,7 +95,7 @@ def edges_of(
     radius
         Cutoff radius in Å.
     max_neighbors
-        Neighbours of each site; fewer where there are not so many within `radius`.
+        Neighbors of each site; fewer where there are not so many within `radius`.
     ties
         "cut" for exactly `max_neighbors`, "keep" for the whole shell of the last one.
     resolution
@@ -119,22 +119,22 @@ def environments(
     bins: NDArray[np.int64],
     rounds: int = CUT_ROUNDS,
 ) -> list[NDArray[np.uint64]]:
-    """Colours of the sites after 0, 1, ... rounds, that depend on nothing but what is around them.
+    """Colors of the sites after 0, 1, ... rounds, that depend on nothing but what is around them.
 
-    A colour is a 64-bit hash of the site's colour and the multiset of (neighbour's colour,
+    A color is a 64-bit hash of the site's color and the multiset of (neighbor's color,
     distance bin) a round before; of equal environments everywhere it is equal, in whatever
     crystal, order or orientation.
     """
     offsets = starts(target, len(numbers))
     filled = offsets[1:] > offsets[:-1]
     step = mix(bins.astype(np.uint64))
-    colours = [mix(numbers.astype(np.uint64))]
+    colors = [mix(numbers.astype(np.uint64))]
     for _ in range(rounds):
         sums = np.zeros(len(numbers), dtype=np.uint64)
         if len(target):
-            sums[filled] = np.add.reduceat(mix(colours[-1][source] ^ step), offsets[:-1][filled])
-        colours.append(mix(mix(colours[-1]) + sums))
-    return colours
+            sums[filled] = np.add.reduceat(mix(colors[-1][source] ^ step), offsets[:-1][filled])
+        colors.append(mix(mix(colors[-1]) + sums))
+    return colors
 
 
 def cut(
@@ -144,12 +144,12 @@ def cut(
     max_neighbors: int,
     resolution: float,
 ) -> Neighbors:
-    """Cut whole shells down to `max_neighbors` neighbours.
+    """Cut whole shells down to `max_neighbors` neighbors.
 
     Nearer shells are kept. Of the last shell (distances equal within `TIE_TOLERANCE`) those are
     taken whose atomic number is smallest, then those whose environment comes first in an order
     that is arbitrary but fixed: one, two, ... bonds deep, so that a defect far away does not
-    change the choice among neighbours that differ nearby. Neighbours that are equal in all this
+    change the choice among neighbors that differ nearby. Neighbors that are equal in all this
     are taken by their displacement (x, y, z), which alone depends on the crystal's orientation.
 
     Parameters
@@ -157,7 +157,7 @@ def cut(
     crystals
         The crystals.
     shells, last
-        Their whole shells and distances of the last neighbours wanted, by `whole_shells`.
+        Their whole shells and distances of the last neighbors wanted, by `whole_shells`.
     max_neighbors, resolution
         As in `edges_of`.
     """
@@ -168,12 +168,12 @@ def cut(
         return shells
     numbers = np.concatenate([crystal.numbers for crystal in crystals])
     bins = distance_bins(shells.distance, resolution)
-    colours = environments(numbers, shells.target, shells.source, bins)
+    colors = environments(numbers, shells.target, shells.source, bins)
     # 8 bits of the element, then 18 to 19 of each round's hash: what differs early is what counts,
     # and two hashes that begin alike only leave the choice to the next key.
     rank = numbers.astype(np.uint64) << np.uint64(56)
-    for colour, bits, shift in zip(colours[1:], (18, 19, 19), (38, 19, 0), strict=True):
-        rank |= (colour >> np.uint64(64 - bits)) << np.uint64(shift)
+    for color, bits, shift in zip(colors[1:], (18, 19, 19), (38, 19, 0), strict=True):
+        rank |= (color >> np.uint64(64 - bits)) << np.uint64(shift)
     first_tied = np.where(tied, last - TIE_TOLERANCE, np.inf)
     shell = np.flatnonzero(shells.distance >= first_tied[shells.target])
     candidates = shells[shell]

@@ -1,4 +1,4 @@
-"""Neighbours of every site, out to the end of the shell that holds the last one wanted."""
+"""Neighbors of every site, out to the end of the shell that holds the last one wanted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-# Neighbours whose distances differ by less than this from that of the last one wanted are as far
+# Neighbors whose distances differ by less than this from that of the last one wanted are as far
 # as it is (Å). Positions in C2DB are symmetric to 1e-10 ... 1e-2 Å without a gap in between, CIF
 # files are rounded to about 1e-4 Å; so a shell is at most as wide as the distances' resolution.
 TIE_TOLERANCE = 5e-4
 
-# The first radius that is tried (Å), and what it grows by: in most crystals the 12th neighbour is
-# within 5 Å, and the number of neighbours within the full 8 Å is some five times larger.
+# The first radius that is tried (Å), and what it grows by: in most crystals the 12th neighbor is
+# within 5 Å, and the number of neighbors within the full 8 Å is some five times larger.
 FIRST_RADIUS = 5.0
 GROWTH = 1.25
 
@@ -45,12 +45,12 @@ class Crystal:
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Neighbour pairs of one or more crystals, whose sites are numbered on; sorted by `target`.
+    """Neighbor pairs of one or more crystals, whose sites are numbered on; sorted by `target`.
 
     Attributes
     ----------
     target, source
-        Sites: each `target` has a periodic image of `source` as a neighbour.
+        Sites: each `target` has a periodic image of `source` as a neighbor.
     distance
         Å, not rounded.
     shift
@@ -87,7 +87,7 @@ def starts(sorted_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def within(
     crystals: Sequence[Crystal], radius: float, centers: NDArray[np.int64] | None = None
 ) -> Neighbors:
-    """All neighbours within a radius, by pymatgen's neighbour list; each site finds itself, too.
+    """All neighbors within a radius, by pymatgen's neighbor list; each site finds itself, too.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def within(
     radius
         Å.
     centers
-        The sites, ascending, whose neighbours are sought; None for all.
+        The sites, ascending, whose neighbors are sought; None for all.
     """
     first = first_sites(crystals)
     if centers is None:
@@ -147,10 +147,10 @@ def nth_distance(pairs: Neighbors, sites: int, n: int) -> NDArray[np.float64]:
 def whole_shells(
     crystals: Sequence[Crystal], radius: float, max_neighbors: int
 ) -> tuple[Neighbors, NDArray[np.float64]]:
-    """Neighbours of every site up to the whole shell of the `max_neighbors`-th one.
+    """Neighbors of every site up to the whole shell of the `max_neighbors`-th one.
 
-    Searched within a small radius first, then for the sites that lack neighbours within larger
-    ones. A site with fewer neighbours within `radius` keeps those it has, maybe none.
+    Searched within a small radius first, then for the sites that lack neighbors within larger
+    ones. A site with fewer neighbors within `radius` keeps those it has, maybe none.
 
     Parameters
     ----------
@@ -159,14 +159,14 @@ def whole_shells(
     radius
         Cutoff radius in Å.
     max_neighbors
-        Neighbours wanted.
+        Neighbors wanted.
 
     Returns
     -------
     neighbors
         Sorted by target.
     last
-        Distance in Å of the `max_neighbors`-th neighbour [sites], infinite where there is none.
+        Distance in Å of the `max_neighbors`-th neighbor [sites], infinite where there is none.
     """
     sites = int(first_sites(crystals)[-1])
     reach = min(FIRST_RADIUS, radius)
@@ -198,7 +198,7 @@ def whole_shells(
 
 
 def displacements(crystals: Sequence[Crystal], neighbors: Neighbors) -> NDArray[np.float64]:
-    """Vectors [pairs, 3] in Å from each target to the neighbour."""
+    """Vectors [pairs, 3] in Å from each target to the neighbor."""
     positions = np.concatenate([crystal.positions for crystal in crystals])
     cells = np.stack([crystal.cell for crystal in crystals])
     crystal = np.searchsorted(first_sites(crystals), neighbors.target, side="right") - 1

@@ -1,1 +1,1 @@
-"""Host monolayers: where they come from, which are taken, and the shards they are dealt into."""
+"""Host monolayers: where they come from, which are taken, and the shards they are split into."""

@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from defectpool.config import MaterialsSettings
-from defectpool.extxyz import RESERVED, Value
+from defectpool.materials.extended_xyz import RESERVED, Value
 from defectpool.materials.host import OWN, BadStructure, Properties
 
 LEVELS = ("low", "medium", "high")

@@ -10,9 +10,9 @@ import numpy as np
 from ase import Atoms
 
 from defectpool.errors import DefectpoolError
-from defectpool.extxyz import Value, read_frames, write_frame
-from defectpool.files import replacing
-from defectpool.identity import content_id
+from defectpool.materials.extended_xyz import Value, read_frames, write_frame
+from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.hashing import content_id
 
 Properties = dict[str, Value]
 
@@ -30,7 +30,7 @@ class Host:
     id
         Unique and stable, such as the C2DB uid `1MoS2-1`; safe as the name of a file.
     atoms
-        The slab: a and b periodic with a along x, vacuum along c, centred, pbc (True, True, False).
+        The slab: a and b periodic with a along x, vacuum along c, centerd, pbc (True, True, False).
     formula
         Reduced formula as pymatgen writes it; all polymorphs share it.
     source

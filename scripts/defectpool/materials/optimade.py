@@ -25,9 +25,9 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from defectpool.errors import DefectpoolError
-from defectpool.identity import content_id
 from defectpool.materials.database import scalars
 from defectpool.materials.host import BadStructure, Candidate, Properties, Rejected
+from defectpool.runtime.hashing import content_id
 
 PAGE = 100  # structures a page; C2DB's own number
 ATTEMPTS = 8

@@ -20,8 +20,6 @@ from typing import NamedTuple
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.files import replacing, write_text
-from defectpool.identity import seed, shard_labels, shard_of
 from defectpool.materials import filters, slab
 from defectpool.materials.duplicates import duplicates
 from defectpool.materials.host import (
@@ -34,6 +32,8 @@ from defectpool.materials.host import (
     safe_id,
     write_host,
 )
+from defectpool.runtime.atomic_write import replacing, write_text
+from defectpool.runtime.hashing import seed, shard_labels, shard_of
 
 SELECTED = ("id", "formula", "layergroup", "natoms", "source", "properties")
 REJECTED = ("id", "reason", "message")

@@ -15,8 +15,8 @@ from ase import Atoms
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
-from defectpool.materials.plane_lattice import reduced
 from defectpool.materials.host import BadStructure
+from defectpool.materials.plane_lattice import reduced
 
 BOND = 1.4
 CLASH = 0.5
@@ -47,7 +47,7 @@ def standardize(atoms: Atoms, vacuum: float) -> Atoms:
     -------
     ase.Atoms
         a along x, b in the plane xy, c along z, right-handed; atoms inside the cell in the plane,
-        centred along c; pbc (True, True, False). The layer is turned, never mirrored. The cell's
+        centerd along c; pbc (True, True, False). The layer is turned, never mirrored. The cell's
         own a, b and c stay as long as they are where they span the layer and leave the vacuum.
 
     Raises
@@ -277,7 +277,7 @@ def _in_plane_vectors(plane: tuple[int, int, int], cell: Floats) -> tuple[Floats
 
 
 def _stand(numbers: Ints, layer: _Layer, spacing: float, vacuum: float) -> Atoms:
-    """Turn the layer into the plane xy, a along x, and centre it along c."""
+    """Turn the layer into the plane xy, a along x, and center it along c."""
     normal = _cross(layer.a, layer.b)
     normal /= np.linalg.norm(normal)
     x = layer.a / np.linalg.norm(layer.a)

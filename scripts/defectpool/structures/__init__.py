@@ -1,1 +1,1 @@
-"""Point defects in supercells of the hosts, with their perfect twins."""
+"""Point defects in supercells of the hosts, with their pristine supercells."""

@@ -1,4 +1,4 @@
-"""Hosts become defective supercells, each with its perfect twin."""
+"""Hosts become defective supercells, each with its pristine supercell."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,12 +8,12 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from defectpool.config import StructuresSettings
-from defectpool.identity import seed
-from defectpool.materials.plane_lattice import reduced
 from defectpool.materials.host import Host
-from defectpool.structures.perturb import displacements, strained
+from defectpool.materials.plane_lattice import reduced
+from defectpool.runtime.hashing import seed
+from defectpool.structures.displacements import displacements, strained
 from defectpool.structures.point_defects import NoDefect, PointDefect, point_defects
-from defectpool.structures.store import DefectStructure, Skipped
+from defectpool.structures.structure_files import DefectStructure, Skipped
 from defectpool.structures.supercell import (
     Supercell,
     enlarged,
@@ -44,7 +44,7 @@ def build_structures(
     Returns
     -------
     tuple of lists
-        The structures in order of host and defect, each defective one followed by its perfect twin;
+        The structures in order of host and defect, each defective one followed by its pristine supercell;
         and what was left out, with a reason code.
     """
     structures: list[DefectStructure] = []
@@ -61,7 +61,7 @@ def build_structures(
 def build_host(
     host: Host, defect: str, label: str, settings: StructuresSettings
 ) -> Iterator[tuple[DefectStructure, DefectStructure] | Skipped]:
-    """Twins (defective, perfect) of one host, or why there are none; see `build_structures`."""
+    """Twins (defective, pristine) of one host, or why there are none; see `build_structures`."""
     atoms = strained(host.atoms, settings.strain)
     try:
         symmetry = layer_symmetry(atoms, settings.symprec)
@@ -120,7 +120,7 @@ def choose(
 def _twins(
     host: Host, atoms: Atoms, found: PointDefect, layout: Supercell, settings: StructuresSettings
 ) -> tuple[DefectStructure, DefectStructure]:
-    """Build the defective and the perfect supercell; `NoDefect` says why that cannot be."""
+    """Build the defective and the pristine supercell; `NoDefect` says why that cannot be."""
     cell = vectors(layout, atoms.cell.array)
     pair = f"{host.id}:{found.name}.{found.index}:{layout.label}"
     positions = repeat(layout, atoms.positions, atoms.cell.array)
@@ -164,7 +164,7 @@ def _twins(
     ) -> DefectStructure:
         return DefectStructure(
             atoms=Atoms(numbers=what[0], positions=what[1], cell=cell, pbc=(True, True, False)),
-            structure=pair if label else f"{pair}:perfect",
+            structure=pair if label else f"{pair}:pristine",
             pair=pair,
             host=host.id,
             formula=host.formula,
@@ -194,7 +194,7 @@ def _places(
     The first is the first equivalent site in the central cell. Further ones are drawn at random
     from all equivalent sites of the supercell, each as far from the others as the config asks.
     """
-    first = np.array([[0, layout.centre]])
+    first = np.array([[0, layout.center]])
     if settings.count == 1:
         return first
     everywhere = np.array(

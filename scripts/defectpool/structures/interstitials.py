@@ -226,7 +226,7 @@ def critical_points(
         padded[simplices >= len(points)] = np.nan
         low, high = np.fmin.reduce(padded, axis=1), np.fmax.reduce(padded, axis=1)
         simplices = simplices[np.all((low <= 1 + INSIDE) & (high >= -INSIDE), axis=1)]
-    centres, radii = [], []
+    centers, radii = [], []
     total = len(points) + len(guards)
     for size in range(2, points.shape[1] + 2):
         faces = np.vstack([simplices[:, c] for c in combinations(range(simplices.shape[1]), size)])
@@ -244,20 +244,20 @@ def critical_points(
         weights = np.linalg.solve(gram, lengths[..., None] / 2)[..., 0]
         inside = np.all(weights >= -INSIDE, axis=1) & (weights.sum(axis=1) <= 1 + INSIDE)
         to_centre = np.einsum("fi,fid->fd", weights[inside], edges[inside])
-        centres.append(corner[inside] + to_centre)
+        centers.append(corner[inside] + to_centre)
         radii.append(np.linalg.norm(to_centre, axis=1))
-    return np.vstack(centres), np.concatenate(radii)
+    return np.vstack(centers), np.concatenate(radii)
 
 
 def _layer_sites(slab: _Slab, tolerance: float) -> tuple[Array, Array, NDArray[np.int64]]:
     """Voids, hollows and bridges of the home cell: positions, room in Å, ranks in `KINDS`."""
     far = 3 * slab.reach + np.ptp(slab.points[:, 2]) + 10
     guards = slab.points.mean(axis=0) + np.array([[0, 0, far], [0, 0, -far]])
-    centres, radii = critical_points(slab.points, guards, slab.scaled)
-    home = slab.at_home(centres)
-    centres, radii = centres[home], radii[home]
-    empty = slab.tree.query(centres)[0] >= radii - EMPTY
-    points, room = _merged(slab, centres[empty], radii[empty], tolerance)
+    centers, radii = critical_points(slab.points, guards, slab.scaled)
+    home = slab.at_home(centers)
+    centers, radii = centers[home], radii[home]
+    empty = slab.tree.query(centers)[0] >= radii - EMPTY
+    points, room = _merged(slab, centers[empty], radii[empty], tolerance)
     return points, room, _dimensions(slab.tree, points, room, tolerance) - 1
 
 
@@ -343,10 +343,10 @@ def _adatom_sites(
         surface = slab.points[heights <= side * slab.points[:, 2] + reach + EMPTY, :2]
         far = 10 * (np.ptp(surface, axis=0).max() + 10)
         guards = surface.mean(axis=0) + far * np.array([[1, 0.1], [-0.9, 1], [-0.8, -1.1]])
-        centres, radii = critical_points(surface, guards)
+        centers, radii = critical_points(surface, guards)
         tree = cKDTree(surface)
-        empty = tree.query(centres)[0] >= radii - EMPTY
-        between = _flat_merged(slab, centres[empty], radii[empty], tolerance)
+        empty = tree.query(centers)[0] >= radii - EMPTY
+        between = _flat_merged(slab, centers[empty], radii[empty], tolerance)
         on_top = _flat_merged(slab, surface, np.zeros(len(surface)), tolerance)
         dimension = _dimensions(tree, between[0][:, :2], between[1], tolerance)
         points, room = (np.concatenate(both) for both in zip(on_top, between, strict=True))

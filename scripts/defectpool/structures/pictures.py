@@ -1,7 +1,7 @@
-"""Structures to look at: CIF and POSCAR files, and perfect beside defective from two sides.
+"""Structures to look at: CIF and POSCAR files, and pristine beside defective from two sides.
 
-Atoms are drawn as circles in Jmol's colours, 0.45 covalent radii wide, the farther the paler; lines
-join near neighbours. A window as wide as the distance between the defect's images shows one defect
+Atoms are drawn as circles in Jmol's colors, 0.45 covalent radii wide, the farther the paler; lines
+join near neighbors. A window as wide as the distance between the defect's images shows one defect
 and no second one. The side view is a section: what lies in front of the defect is left out. A ring
 marks the defect, dashed where there is no atom.
 """
@@ -18,11 +18,11 @@ from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from defectpool.config import DefectType, StructuresSettings
-from defectpool.files import replacing, write_text
-from defectpool.materials.plane_lattice import reduced
 from defectpool.materials.host import Host
+from defectpool.materials.plane_lattice import reduced
+from defectpool.runtime.atomic_write import replacing, write_text
 from defectpool.structures.build import build_structures
-from defectpool.structures.store import DefectStructure, Skipped
+from defectpool.structures.structure_files import DefectStructure, Skipped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MARK = "#D55E00"  # vermilion of Okabe and Ito
 SIZE = 0.45  # drawn radius of an atom, in covalent radii
-BOND = 1.15  # longest bond, in distances to the nearest neighbour of either atom
+BOND = 1.15  # longest bond, in distances to the nearest neighbor of either atom
 BEHIND = 0.3  # Å; how far in front of the defect the section is cut
 
 Pair = tuple[DefectStructure, DefectStructure]
@@ -56,8 +56,8 @@ def write_examples(
     settings
         Section `structures` of the config; of each type the first defect that it draws is shown.
     folder
-        Gets `<host>_<defect>_<supercell>.cif` and `.vasp` for the defective twin, the same with
-        `_perfect` for the perfect one, and the drawing `<host>_<supercell>.svg` and `.png`.
+        Gets `<host>_<defect>_<supercell>.cif` and `.vasp` for the defective supercell, the same with
+        `_pristine` for the pristine one, and the drawing `<host>_<supercell>.svg` and `.png`.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def write_examples(
     folder.mkdir(parents=True, exist_ok=True)
     for pair in pairs:
         for structure in pair:
-            end = "" if structure.label else "_perfect"
+            end = "" if structure.label else "_pristine"
             name = structure.pair.replace(":", "_") + end
             write_cif(structure, folder / f"{name}.cif")
             write_poscar(structure, folder / f"{name}.vasp")
@@ -101,12 +101,12 @@ def write_poscar(structure: DefectStructure, path: Path) -> None:
 
 
 def draw(pairs: Sequence[Pair], paths: Sequence[Path]) -> None:
-    """Draw perfect beside defective twins, from above and from the side.
+    """Draw pristine beside defective supercells, from above and from the side.
 
     Parameters
     ----------
     pairs
-        Defective and perfect twin, at most four or so for one page.
+        Defective and pristine supercell, at most four or so for one page.
     paths
         Files to write; the suffix (.svg, .png, .pdf) decides the format.
     """
@@ -142,11 +142,11 @@ def draw(pairs: Sequence[Pair], paths: Sequence[Path]) -> None:
                     "wspace": 0.06, "hspace": 0.04,
                 },
             )  # fmt: skip
-            defective, perfect = pair
+            defective, pristine = pair
             block.suptitle(f"({'abcdefgh'[number]}) {_title(defective)}", y=0.97)
-            for column, twin in enumerate((perfect, defective)):
+            for column, twin in enumerate((pristine, defective)):
                 axes[0, column].set_title(
-                    "defective" if twin.label else "perfect", fontsize=7, pad=2
+                    "defective" if twin.label else "pristine", fontsize=7, pad=2
                 )
                 _view(axes[0, column], twin, half, half, side=False)
                 _view(axes[1, column], twin, half, thickness / 2, side=True)
@@ -240,7 +240,7 @@ def _window(
 
 
 def _legend(figure: SubFigure, pairs: Sequence[Pair], half: float) -> None:
-    """Say which colour is which element, what the ring means, and how wide the window is."""
+    """Say which color is which element, what the ring means, and how wide the window is."""
     from matplotlib.lines import Line2D
 
     numbers = sorted({int(z) for pair in pairs for twin in pair for z in twin.atoms.numbers})

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defectpool.materials.plane_lattice import reduced
-from defectpool.supercells import supercell_label, supercell_matrix
+from defectpool.supercell_labels import supercell_label, supercell_matrix
 
 Matrix = tuple[tuple[int, int], tuple[int, int]]
 
@@ -30,7 +30,7 @@ class Supercell:
         Rows are the new a and b in units of the host's.
     cells
         The host cells in it, in units of the host's a and b, in rising order; [cells, 2].
-    centre
+    center
         Index of the cell that holds the defect: the first of those nearest the middle. (Where the
         defect stands is immaterial to everything but pictures.)
     """
@@ -38,7 +38,7 @@ class Supercell:
     label: str
     matrix: Matrix
     cells: NDArray[np.int64]
-    centre: int
+    center: int
 
 
 @lru_cache(maxsize=64)
@@ -59,9 +59,9 @@ def supercell(label: str) -> Supercell:
     scaled = points @ np.array([[d, -b], [-c, a]])
     points = points[np.all((scaled >= 0) & (scaled < size), axis=1)]
     middles = (2 * points + 1) @ np.array([[d, -b], [-c, a]]) - size  # 2 * size * (fraction - 1/2)
-    centre = int(np.argmin((middles**2).sum(axis=1)))
+    center = int(np.argmin((middles**2).sum(axis=1)))
     points.setflags(write=False)
-    return Supercell(supercell_label(_label(matrix)), matrix, points, centre)
+    return Supercell(supercell_label(_label(matrix)), matrix, points, center)
 
 
 def _label(matrix: Matrix) -> str:

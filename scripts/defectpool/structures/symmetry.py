@@ -77,7 +77,7 @@ def layer_symmetry(atoms: Atoms, symprec: float) -> LayerSymmetry:
     rotations = found.rotations
     moved = np.einsum("oij,nj->oni", rotations, scaled)
     image, target = _images_of_sites(atoms, scaled, moved + found.translations[:, None], symprec)
-    # The mean over the sites of x(image) - R x: about the centre of mass these are fractions k / n
+    # The mean over the sites of x(image) - R x: about the center of mass these are fractions k / n
     # of lattice vectors, which multiply as the operations do.
     translations = (target - moved).mean(axis=1)
     inverses = np.linalg.inv(rotations)

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defectpool.errors import DefectpoolError
-from defectpool.identity import seed as seed_of
+from defectpool.runtime.hashing import seed as seed_of
 
 if TYPE_CHECKING:
-    from defectpool.graphs.shards import GraphSet
+    from defectpool.graphs.hdf5 import GraphSet
 
 
 @dataclass(frozen=True)
-class Deal:
-    """How structures are dealt into folds.
+class FoldAssignment:
+    """How structures are split into folds.
 
     Attributes
     ----------
@@ -26,14 +26,14 @@ class Deal:
         Fold in which each structure is tested, [structures].
     unit
         What validation structures are drawn by, [structures]: those of one unit stay together.
-    barred
+    excluded
         Structures that may not be trained on in a fold, though they are tested in another,
         [folds, structures].
     """
 
     fold: NDArray[np.int64]
     unit: NDArray[np.str_]
-    barred: NDArray[np.bool_]
+    excluded: NDArray[np.bool_]
 
     def rows(
         self, fold: int, validation: float, seed: int
@@ -46,7 +46,7 @@ class Deal:
             There is nothing left to train on.
         """
         test = self.fold == fold
-        candidates = ~test & ~self.barred[fold]
+        candidates = ~test & ~self.excluded[fold]
         if len(np.unique(self.unit[candidates])) < 2:
             raise DefectpoolError(
                 f"training.split: fold {fold} leaves too little to train and validate on; take "
@@ -56,14 +56,14 @@ class Deal:
         return np.flatnonzero(candidates & ~drawn), np.flatnonzero(drawn), np.flatnonzero(test)
 
 
-def deal(
+def assign_folds(
     split: str,
     graphs: GraphSet,
     folds: int,
     seed: int,
     prototypes: Mapping[str, str] | None = None,
-) -> Deal:
-    """Deal the structures of a campaign into folds.
+) -> FoldAssignment:
+    """FoldAssignment the structures of a campaign into folds.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ def deal(
 
         - `formula`: all hosts of a formula are in one fold.
         - `random`: nothing. Each structure is drawn by itself, as usual in the field: a defective
-          supercell and its perfect twin, or two polymorphs, may stand on both sides.
-        - `element`: an element. Elements are dealt into folds; in each fold no structure with one
+          supercell and its pristine supercell, or two polymorphs, may stand on both sides.
+        - `element`: an element. Elements are split into folds; in each fold no structure with one
           of its elements, be it in the host or as an impurity, is trained on. A formula is tested
           in the fold of one of its elements, which is drawn.
         - `prototype`: a structure type. Formulas of the test fold are not trained on in another
@@ -91,12 +91,12 @@ def deal(
         There is too little to deal, or the split or a host's prototype is unknown.
     """
     formulas = np.asarray(graphs.formula, dtype=np.str_)
-    barred = np.zeros((folds, len(formulas)), dtype=bool)
+    excluded = np.zeros((folds, len(formulas)), dtype=bool)
     if split == "formula":
-        return Deal(host_disjoint_folds(formulas, folds, seed), formulas, barred)
+        return FoldAssignment(host_disjoint_folds(formulas, folds, seed), formulas, excluded)
     if split == "random":
         structures = np.asarray(graphs.structure, dtype=np.str_)
-        return Deal(host_disjoint_folds(structures, folds, seed), structures, barred)
+        return FoldAssignment(host_disjoint_folds(structures, folds, seed), structures, excluded)
     if split == "prototype":
         missing = sorted({str(host) for host in graphs.host} - set(prototypes or {}))
         if prototypes is None or missing:
@@ -106,8 +106,8 @@ def deal(
         kinds = np.array([prototypes[str(host)] for host in graphs.host], dtype=np.str_)
         fold = host_disjoint_folds(kinds, folds, seed, "hosts of different prototypes")
         for k in range(folds):
-            barred[k] = (fold != k) & np.isin(formulas, formulas[fold == k])
-        return Deal(fold, formulas, barred)
+            excluded[k] = (fold != k) & np.isin(formulas, formulas[fold == k])
+        return FoldAssignment(fold, formulas, excluded)
     if split == "element":
         present = _elements(graphs)
         picked = _picked_elements(graphs, present, seed)
@@ -115,10 +115,10 @@ def deal(
         fold = host_disjoint_folds(picked, folds, seed, "elements to hold out")
         for k in range(folds):
             held_out = np.unique(picked[fold == k]).astype(np.int64)
-            # a defect brings its element to its twin: both are barred, or labels would lean
+            # a defect brings its element to its twin: both are excluded, or labels would lean
             twins = np.bincount(pair, weights=present[:, held_out].any(axis=1)) > 0
-            barred[k] = (fold != k) & twins[pair]
-        return Deal(fold, formulas, barred)
+            excluded[k] = (fold != k) & twins[pair]
+        return FoldAssignment(fold, formulas, excluded)
     raise DefectpoolError(f"training.split: {split!r} is unknown")
 
 
@@ -147,9 +147,9 @@ def host_disjoint_folds(
     seed: int,
     what: str = "hosts of different formulas",
 ) -> NDArray[np.int64]:
-    """Deal structures into folds by the formula of their host.
+    """FoldAssignment structures into folds by the formula of their host.
 
-    All polymorphs of a formula fall into one fold. Formulas are dealt from the largest (most
+    All polymorphs of a formula fall into one fold. Formulas are split from the largest (most
     structures) to the smallest, each into the fold that is smallest so far; among equals a hash
     of seed and formula decides. So the folds do not depend on the order of the rows.
 
@@ -162,7 +162,7 @@ def host_disjoint_folds(
     seed
         Another seed, other folds.
     what
-        What is dealt, for the message should there be too few.
+        What is split, for the message should there be too few.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""Batches of crystal graphs: what the network computes on."""

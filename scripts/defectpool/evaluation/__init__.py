@@ -1,0 +1,1 @@
+"""What is computed from predictions: intervals, baselines, localization, generalization."""

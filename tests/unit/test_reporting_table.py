@@ -1,0 +1,181 @@
+"""Stored predictions, the table in its two forms, and the published figures."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from reporting_examples import predictions
+
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation.predictions import read_audit, read_history, read_predictions
+from defectpool.reporting import table
+
+AUDIT = {"seconds": 12.5, "device": "cpu"}
+
+
+def key(defect="vacancy", supercell="6x6", pooling="mean", convolution="gated"):
+    return {
+        "defect": defect,
+        "supercell": supercell,
+        "pooling": pooling,
+        "convolution": convolution,
+    }
+
+
+def rows():
+    return [
+        table.entry_row(predictions(hosts=20, skill=skill), AUDIT, key(d, s, p), 200)
+        for d in ("vacancy", "interstitial")
+        for s in ("2x2", "6x6")
+        for p, skill in (("mean", 0.0), ("max", 1.5))
+    ]
+
+
+def test_columns_stand_in_the_promised_order():
+    first = [
+        "defect",
+        "supercell",
+        "pooling",
+        "convolution",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "accuracy_best_epoch",
+        "n_hosts",
+        "n_test",
+        "published",
+        "seconds",
+        "device",
+    ]
+    assert list(table.table(rows()).columns[: len(first)]) == first
+
+
+def test_row_of_an_entry():
+    frame = predictions(hosts=20)
+    row = table.entry_row(frame, AUDIT, key(pooling="max"), 300)
+    right = (frame["probability"] > 0.5) == frame["label"]
+    best = (frame["probability_best_epoch"] > 0.5) == frame["label"]
+    assert row["accuracy"] == pytest.approx(right.mean())
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+    assert row["accuracy_best_epoch"] == pytest.approx(best.mean())
+    assert (row["n_hosts"], row["n_test"]) == (20, frame["structure"].nunique())
+    assert (row["published"], row["seconds"], row["device"]) == (0.918, 12.5, "cpu")
+
+
+def test_published_figures_are_fractions_and_stand_for_the_gated_convolution_alone():
+    figures = table.published()
+    assert len(figures) == 16 and figures["accuracy"].isna().sum() == 2
+    assert figures["accuracy"].dropna().between(0.45, 1).all()
+    assert table.published_accuracy(**key()) == 0.492
+    assert np.isnan(table.published_accuracy(**key(convolution="summed")))
+    assert np.isnan(table.published_accuracy(**key(defect="interstitial", supercell="2x2")))
+    assert np.isnan(table.published_accuracy(**key(supercell="12x12")))
+
+
+def test_published_figures_are_those_of_the_reference(shared_data):
+    path = shared_data.parent / "reference" / "seed_table.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    reference = pd.read_csv(path)
+    ours = table.published()
+    assert ours[["defect", "supercell", "pooling"]].equals(
+        reference[["defect", "supercell", "pooling"]]
+    )
+    np.testing.assert_allclose(100 * ours["accuracy"], reference["accuracy_percent"], rtol=1e-12)
+
+
+def test_csv_comes_back_and_is_the_same_bytes_each_time(tmp_path):
+    frame = table.table(rows())
+    table.write_csv(frame, tmp_path / "a.csv")
+    table.write_csv(table.read_csv(tmp_path / "a.csv"), tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    back = table.read_csv(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(back, frame, atol=1e-6)
+
+
+def cells(text):
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_markdown_has_the_layout_of_the_published_table():
+    header, _, *body = cells(table.markdown(table.table(rows())))
+    assert header[:2] == ["Defect", "Supercell"]
+    assert header[2:5] == ["**mean**", "mean, best epoch", "mean, published"]
+    assert [line[:2] for line in body] == [
+        ["vacancy", "2x2x1"],
+        ["vacancy", "6x6x1"],
+        ["interstitial", "2x2x1"],
+        ["interstitial", "6x6x1"],
+    ]
+    assert [line[4] for line in body] == ["62.5", "49.2", "–", "50.8"]
+    assert all(len(line) == len(header) for line in body)
+
+
+def test_markdown_names_the_convolution_where_there_are_two_and_leaves_gaps():
+    some = [
+        table.entry_row(predictions(hosts=8), AUDIT, key(), 100),
+        table.entry_row(
+            predictions(hosts=8), AUDIT, key(supercell="2_1x-1_1", convolution="summed"), 100
+        ),
+    ]
+    header, _, first, second = cells(table.markdown(table.table(some)))
+    assert header[2] == "**mean, gated**" and header[5] == "**mean, summed**"
+    assert first[5:] == ["–"] * 3 and second[2:5] == ["–"] * 3
+    assert second[1] == "2_1x-1_1"
+
+
+def test_each_two_poolings_are_compared_within_a_defect_and_supercell():
+    entries = [
+        (key(supercell=s, pooling=p), predictions(hosts=12, seed=i))
+        for s in ("2x2", "6x6")
+        for i, p in enumerate(("mean", "max", "contrast"))
+    ]
+    found = pd.DataFrame(table.comparison_rows(entries, 100), columns=table.COMPARISON_COLUMNS)
+    assert not found.isna().any().any()
+    pairs = list(
+        zip(found["supercell"], found["first_pooling"], found["second_pooling"], strict=True)
+    )
+    expected = [("mean", "max"), ("mean", "contrast"), ("max", "contrast")]
+    assert pairs == [(s, *pair) for s in ("2x2", "6x6") for pair in expected]
+
+
+def test_predictions_come_back_as_written(tmp_path):
+    frame = predictions(hosts=5).assign(formula="NaN", name="v_N")  # sodium nitride is no gap
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    pd.testing.assert_frame_equal(
+        read_predictions(tmp_path / "p.csv"), frame, check_dtype=False, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: f.drop(columns="fold"), "lacks fold"),
+        (lambda f: f.iloc[:0], "empty"),
+        (lambda f: f.assign(probability=1.5), "within 0 and 1"),
+        (lambda f: f.assign(probability=np.nan), "number everywhere|within 0 and 1"),
+        (lambda f: f.assign(label=2), "neither 0 nor 1"),
+        (lambda f: pd.concat([f, f]), "twice"),
+        (lambda f: f.assign(probability="much"), "not a number"),
+    ],
+)
+def test_damaged_predictions_are_named_and_refused(tmp_path, damage, message):
+    path = tmp_path / "predictions.csv"
+    damage(predictions(hosts=4)).to_csv(path, index=False)
+    with pytest.raises(DefectpoolError, match=message) as error:
+        read_predictions(path)
+    assert str(path) in str(error.value)
+
+
+def test_missing_and_cut_files_are_named(tmp_path):
+    for read, name in ((read_predictions, "p.csv"), (read_history, "h.csv"), (read_audit, "a")):
+        with pytest.raises(DefectpoolError, match=name):
+            read(tmp_path / name)
+    (tmp_path / "a").write_text(json.dumps(AUDIT)[:-4])
+    with pytest.raises(DefectpoolError, match="delete it and run again"):
+        read_audit(tmp_path / "a")

@@ -1,0 +1,58 @@
+"""What goes beyond the table, in a tiny campaign."""
+
+import pandas as pd
+import pytest
+
+
+@pytest.mark.slow
+def test_beyond_the_table(clone):
+    clone.configure(
+        materials={"limit": 24},
+        defects=["vacancy", "interstitial"],
+        supercells=["2x2"],
+        poolings=["outlier"],
+        training={"epochs": 1, "folds": 2},
+        results={"test_supercells": ["1x1", "3x3"], "test_rattle": [0.0, 0.05]},
+        shards=2,
+    )
+    done = clone.run("beyond", "--configfile", "my.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = clone.folder / "results"
+
+    def read(name):
+        return pd.read_csv(results / name)
+
+    transfer = read("transfer.csv")
+    assert set(transfer["tested"]) == {"1x1", "2x2", "3x3"}
+    assert set(transfer["trained"]) == {"2x2"}
+    rattle = read("rattle.csv")
+    assert sorted(set(rattle["rattle"])) == [0.0, 0.05]
+    splits = read("splits.csv")
+    assert set(splits["split"]) == {"formula", "random", "element", "prototype"}
+    # what was trained is where all of these say it is: the same figures by different ways
+    keys = ["defect", "pooling", "convolution"]
+    table = splits[splits["split"] == "formula"].set_index(keys)["accuracy"]
+    same = transfer[transfer["tested"] == "2x2"].set_index(keys)["accuracy"]
+    still = rattle[rattle["rattle"] == 0].set_index(keys)["accuracy"]
+    assert abs(same - table).max() < 0.05
+    assert abs(still - table).max() < 0.05
+    confusion = read("confusion.csv")
+    kinds = {"pristine", "vacancy", "interstitial"}
+    assert set(confusion["kind"]) == set(confusion["predicted"]) == kinds
+    assert confusion["count"].sum() == read("which.csv")["n_test"].sum()
+    assert set(read("any.csv")["kind"]) == kinds - {"pristine"}
+    wrong = splits[splits["split"] == "formula"]
+    expected = ((1 - wrong["accuracy"]) * wrong["n_test"]).round().sum()
+    assert read("errors.csv")["wrong"].sum() == expected
+    for plot in ("generalization", "concentration", "rattle", "splits", "confusion"):
+        for suffix in (".svg", ".png"):
+            assert (results / "plots" / f"{plot}{suffix}").stat().st_size > 1000
+    # and nothing of it belongs to the campaign itself
+    assert not (results / "table.csv").exists()
+    again = clone.run("-n", "beyond", "--configfile", "my.yaml")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    done = clone.run("beyond", "--report", "results/report.html", "--configfile", "my.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (results / "report.html").read_text()
+    for plot in ("generalization", "concentration", "rattle", "splits", "confusion"):
+        assert f"results/plots/{plot}.svg" in page
