@@ -1,4 +1,4 @@
-"""Every form in which people hold monolayers gives the same hosts, and nothing is lost."""
+"""Sources: all formats give the same hosts, and every structure is in a table."""
 
 import csv
 import io
@@ -16,8 +16,9 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.materials import archive, embedded
+from defectpool.materials import embedded
 from defectpool.materials.duplicates import duplicates
+from defectpool.materials.file_listing import digest
 from defectpool.materials.host import Host, content_name, read_hosts, safe_id
 from defectpool.materials.select import select_hosts
 from defectpool.runtime.hashing import shard_labels
@@ -67,7 +68,7 @@ def test_files_of_every_format_give_the_hosts_of_the_database(tmp_path, suffix) 
     for host in HOSTS:
         atoms = host.atoms[np.argsort(host.atoms.numbers, kind="stable")]
         if suffix == "cif":
-            atoms.pbc = True  # CIF knows nothing else
+            atoms.pbc = True  # CIF cannot express anything else
         ase.io.write(folder / f"{host.id}.{suffix}", atoms, format=FORMATS[suffix])
     found, rejected = selected(tmp_path / "out", source="files", path=str(folder))
     assert not rejected
@@ -79,7 +80,7 @@ def test_files_of_every_format_give_the_hosts_of_the_database(tmp_path, suffix) 
         assert duplicates([slab, host.atoms]) == {1: 0}
 
 
-def test_names_come_from_places(tmp_path) -> None:
+def test_ids_come_from_paths(tmp_path) -> None:
     slab, other, third = mx2("MoS2", vacuum=8), graphene(vacuum=8), mx2("WSe2", vacuum=8)
     places = {
         "AB2/1MoS2/1/structure.xyz": ("1MoS2-1", slab),
@@ -110,20 +111,20 @@ def test_names_come_from_places(tmp_path) -> None:
     assert set(picked) == {"1MoS2-1", "1MoS2-2"}
 
 
-@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz", "zip"])
-def test_an_archive_is_read_like_its_folder(tmp_path, kind) -> None:
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_an_archive_is_read_like_its_folder(tmp_path, suffix) -> None:
     folder = tmp_path / "c2db"
     for host in HOSTS:
         uid, number = host.id.rsplit("-", 1)
         (folder / "X" / uid / number).mkdir(parents=True)
         ase.io.write(folder / "X" / uid / number / "structure.xyz", host.atoms, format="extxyz")
-    archive = tmp_path / f"c2db.{kind}"
-    if kind == "zip":
+    archive = tmp_path / f"c2db.{suffix}"
+    if suffix == "zip":
         with zipfile.ZipFile(archive, "w") as file:
             for path in folder.rglob("*"):
                 file.write(path, path.relative_to(tmp_path))
     else:
-        with tarfile.open(archive, f"w:{kind.partition('.')[2]}") as tar:
+        with tarfile.open(archive, f"w:{suffix.partition('.')[2]}") as tar:
             tar.add(folder, "c2db")
     expected, _ = selected(tmp_path / "a", source="files", path=str(folder))
     found, rejected = selected(tmp_path / "b", source="files", path=str(archive))
@@ -141,12 +142,12 @@ def test_the_checksum_of_a_folder_is_that_of_its_structures(tmp_path) -> None:
         ase.io.write(folder / "a.vasp", mx2("MoS2", vacuum=8))
         ase.io.write(folder / "b.cif", graphene(vacuum=8))
         (folder / f"{name}.txt").write_text("not read, so it does not count")
-        sums.append(archive.digest(str(tmp_path / name)))
+        sums.append(digest(str(tmp_path / name)))
     assert sums[0] == sums[1]
     (tmp_path / "two/deep/a.vasp").rename(tmp_path / "two/deep/c.vasp")
-    sums.append(archive.digest(str(tmp_path / "two")))
+    sums.append(digest(str(tmp_path / "two")))
     ase.io.write(tmp_path / "one/deep/a.vasp", mx2("WS2", vacuum=8))
-    sums.append(archive.digest(str(tmp_path / "one")))
+    sums.append(digest(str(tmp_path / "one")))
     assert len(set(sums)) == 3
 
 
@@ -166,9 +167,9 @@ def test_paths_that_leave_an_archive_are_refused(tmp_path) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
-            member = tarfile.TarInfo(f"link{kind.decode()}.xyz")
-            member.type, member.linkname = kind, "/etc/passwd"
+        for special in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+            member = tarfile.TarInfo(f"link{special.decode()}.xyz")
+            member.type, member.linkname = special, "/etc/passwd"
             tar.addfile(member)
     for name, links in (("x.zip", 1), ("x.tar.gz", 3)):
         found, rejected = selected(tmp_path / "o", source="files", path=str(tmp_path / name))
@@ -177,7 +178,7 @@ def test_paths_that_leave_an_archive_are_refused(tmp_path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"x.zip", "x.tar.gz", "o"}
 
 
-def test_files_that_hold_no_layer_are_rows_of_the_report(tmp_path) -> None:
+def test_files_without_a_layer_are_rejected_with_a_reason(tmp_path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     slab = mx2("MoS2", vacuum=8)
@@ -199,7 +200,7 @@ def test_files_that_hold_no_layer_are_rows_of_the_report(tmp_path) -> None:
     )
     assert set(found) == {"good", "two.0", "two.1", "pymatgen"}
     assert rejected["disordered"] == rejected["shared"] == "partial_occupancy"
-    assert rejected["empty.xyz"] in ("empty", "unreadable")
+    assert rejected["empty.xyz"] == "empty"
     for name in ("half.cif", "noise.json", "list.json", "POSCAR"):
         assert rejected[name] == "unreadable", name
 
@@ -213,7 +214,9 @@ def test_files_that_hold_no_layer_are_rows_of_the_report(tmp_path) -> None:
         ("other.db", b"SQLite format 3\0" + bytes(84), "not an ASE database"),
     ],
 )
-def test_what_is_no_database_is_said_and_left_alone(tmp_path, name, content, message) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_unchanged(
+    tmp_path, name, content, message
+) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -223,7 +226,7 @@ def test_what_is_no_database_is_said_and_left_alone(tmp_path, name, content, mes
 
 
 @pytest.mark.parametrize("name", ["nothing", "*.cif", "broken.zip", "broken.tar.gz"])
-def test_what_is_no_source_of_files_is_said(tmp_path, name) -> None:
+def test_a_path_without_structures_is_refused(tmp_path, name) -> None:
     if name.startswith("broken"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(DefectpoolError, match=r"materials\.path"):

@@ -1,4 +1,4 @@
-"""Files and drawings of examples."""
+"""Examples: files and pictures."""
 
 import ase.io
 import matplotlib.image
@@ -41,7 +41,7 @@ def test_a_cif_makes_a_graph(folder):
     assert graph.x.shape == (27, 92)
 
 
-def test_the_drawing_marks_every_defect_in_both_twins(folder):
+def test_the_picture_marks_every_defect_in_both_supercells(folder):
     picture = matplotlib.image.imread(next(folder.glob("*.png")))[..., :3]
     assert min(picture.shape[:2]) > 1000
     color = np.array([int(MARK[i : i + 2], 16) for i in (1, 3, 5)]) / 255
