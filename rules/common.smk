@@ -96,18 +96,20 @@ def files_of(entries, name):
     return [str(Path("results/training", *entry.values(), name)) for entry in entries]
 
 
-def source_files():
-    """Return the database or archive that the hosts come from, so that a newer one is noticed."""
+def source_content():
+    """Return the checksum of the host files, as a parameter: a change reruns the selection."""
+    from defectpool.materials.file_listing import check_sha256, source_digest
+
     materials = SETTINGS.materials
-    if materials.source == "database" and not Path(materials.path).is_file():
-        raise WorkflowError(
-            f"materials.path: there is no file {materials.path}; "
-            "give the ASE database of C2DB, or use materials.source: embedded"
+    try:
+        found = source_digest(
+            materials.source, materials.path, Path(".snakemake/source_checksums.json")
         )
-    one_file = (
-        materials.source in ("database", "files") and Path(materials.path).is_file()
-    )
-    return [materials.path] if one_file else []
+        if found:
+            check_sha256(materials.sha256, found, materials.path)
+    except DefectpoolError as error:
+        raise WorkflowError(str(error)) from None
+    return found
 
 
 def memory(factor):
@@ -151,6 +153,18 @@ def labels_of(entry):
     return found | (
         {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
     )
+
+
+def say_what_is_left_out():
+    """Print how many structures of the source are used, and which defects could not be built."""
+    from defectpool.materials.notes import selection_note, skipped_note
+
+    for note in (
+        selection_note(Path("results/materials")),
+        skipped_note(Path("results/structures")),
+    ):
+        if note:
+            print(note, file=sys.stderr)
 
 
 def say_efficiency():

@@ -1,9 +1,8 @@
-"""A source of monolayers becomes numbered, checked hosts in shards."""
+"""Selection of the hosts from a source of monolayers."""
 
 
+# Paths are not among the parameters: where equal content is stored is no reason to select again.
 rule select_materials:
-    input:
-        source_files(),
     output:
         selected="results/materials/selected.csv",
         rejected="results/materials/rejected.csv",
@@ -13,7 +12,8 @@ rule select_materials:
     conda:
         "../envs/environment.yaml"
     params:
-        materials=settings("materials"),
+        materials=settings("materials", exclude={"path", "cache", "sha256"}),
+        content=source_content(),
         radius=SETTINGS.graph.radius,
         code=code("select_materials.py"),
     script:

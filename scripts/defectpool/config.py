@@ -268,7 +268,9 @@ class ResultsSettings(Section):
 class ExamplesSettings(Section):
     """What `snakemake results/examples` writes and draws."""
 
-    host: str = Field("1MoS2-1", description="Id of the host that is shown.")
+    host: str | None = Field(
+        None, description="Id of the host that is shown (empty: the first selected host)."
+    )
     supercell: Supercell = Field("5x5", description="Supercell in which its defects are shown.")
 
 

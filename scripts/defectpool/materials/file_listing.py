@@ -158,6 +158,21 @@ def digest(path: str, digest_of: Callable[[Path], str] = file_digest) -> str:
     return total.hexdigest()
 
 
+def check_sha256(expected: str | None, found: str, place: str) -> None:
+    """Compare the checksum of a source with `materials.sha256`, where that is given.
+
+    Raises
+    ------
+    DefectpoolError
+        If they differ.
+    """
+    if expected and expected != found:
+        raise DefectpoolError(
+            f"materials.sha256: {place} has {found}, not {expected}; it is another version of the "
+            "source: get the correct one, or change the key"
+        )
+
+
 def source_digest(source: str, path: str, cache: Path) -> str:
     """SHA-256 of what `materials.path` holds, whatever the path and the times of its files.
 

@@ -21,7 +21,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.materials import filters, slab
 from defectpool.materials.archive import scratch_folder
 from defectpool.materials.duplicates import duplicates
-from defectpool.materials.file_listing import READABLE, digest, file_digest
+from defectpool.materials.file_listing import READABLE, check_sha256, digest, file_digest
 from defectpool.materials.host import (
     BadStructure,
     Candidate,
@@ -118,7 +118,7 @@ def select_hosts(
         no host is left; then the message counts the reasons.
     """
     source = _open(settings)
-    check_sha256(settings, source.sha256, source.place)
+    check_sha256(settings.sha256, source.sha256, source.place)
     with _store() as store, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers warn about single structures; reasons are kept
         for candidate in source.candidates:
@@ -134,21 +134,6 @@ def select_hosts(
         record = {key: value for key, value in asdict(summary).items() if key != "changed"}
         write_text(directory / RECORD, json.dumps(record, indent=2) + "\n")
     return summary
-
-
-def check_sha256(settings: MaterialsSettings, found: str, place: str) -> None:
-    """Compare the checksum of the source with `materials.sha256`, where that is given.
-
-    Raises
-    ------
-    DefectpoolError
-        If they differ.
-    """
-    if settings.sha256 and settings.sha256 != found:
-        raise DefectpoolError(
-            f"materials.sha256: {place} has {found}, not {settings.sha256}; it is another version "
-            "of the source: get the correct one, or change the key"
-        )
 
 
 def _nothing_left(summary: Summary) -> str:

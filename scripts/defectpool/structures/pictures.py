@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from defectpool.config import DefectType, StructuresSettings
+from defectpool.errors import DefectpoolError
 from defectpool.materials.host import Host
 from defectpool.materials.plane_lattice import reduced
 from defectpool.runtime.atomic_write import replacing, write_text
@@ -38,6 +39,27 @@ BOND = 1.15  # longest bond, in distances to the nearest neighbor of either atom
 BEHIND = 0.3  # Å; how far in front of the defect the section is cut
 
 Pair = tuple[DefectStructure, DefectStructure]
+
+
+def example_host(hosts: Iterable[Host], wanted: str | None) -> Host:
+    """Return the host with an id, or the first one in order of id if none is asked for.
+
+    Raises
+    ------
+    DefectpoolError
+        If there is no such host, or no host at all.
+    """
+    found = min(
+        (host for host in hosts if not wanted or host.id == wanted),
+        key=lambda host: host.id,
+        default=None,
+    )
+    if found is None:
+        raise DefectpoolError(
+            f"examples.host: there is no host {wanted or ''} among those selected; "
+            "results/materials/selected.csv lists them, and an empty key takes the first one"
+        )
+    return found
 
 
 def write_examples(
@@ -270,8 +292,8 @@ def _cell_axes(ax: Axes, structure: DefectStructure, half: float) -> None:
                         "shrinkB": 0, "mutation_scale": 6, "path_effects": _outline()},
         )  # fmt: skip
         ax.text(
-            x + 1.35 * dx, y + 1.35 * dy, name, ha="center", va="center", fontsize=7, style="italic",
-            zorder=5, path_effects=_outline(),
+            x + 1.35 * dx, y + 1.35 * dy, name, ha="center", va="center", fontsize=7,
+            style="italic", zorder=5, path_effects=_outline(),
         )  # fmt: skip
 
 
