@@ -176,10 +176,36 @@ def test_a_filter_that_cannot_work_is_refused_at_once(server, tmp_path) -> None:
     assert len(faults.queries) == 1
 
 
-def test_a_refused_connection_is_tried_twice(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(optimade, "ATTEMPTS", 2)
-    with pytest.raises(DefectpoolError, match="no answer in 2 attempts"):
+def test_a_refused_connection_is_tried_twice(tmp_path, capfd) -> None:
+    with pytest.raises(DefectpoolError, match=r"no answer in 2 attempts \(no server listens"):
         optimade.fetch("http://127.0.0.1:9", "", tmp_path)
+    screen = capfd.readouterr().err
+    assert screen.count("attempt 2 of 2 in") == 1
+
+
+def test_an_unknown_server_is_tried_twice(tmp_path) -> None:
+    with pytest.raises(DefectpoolError, match="no answer in 2 attempts"):
+        optimade.fetch("http://no.such.server.invalid", "", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://example.org", "example.org/optimade", "http://", ""]
+)
+def test_other_addresses_are_refused_at_once(tmp_path, url) -> None:
+    started = time.monotonic()
+    with pytest.raises(DefectpoolError, match=r"materials\.url: .* is not the address of a server"):
+        optimade.fetch(url, "", tmp_path)
+    assert time.monotonic() - started < 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_to_other_schemes_are_refused(tmp_path) -> None:
+    page = {"data": [], "links": {"next": "file:///etc/passwd"}}
+    with (
+        answering(lambda path: page) as url,
+        pytest.raises(DefectpoolError, match="is not an http or https address"),
+    ):
+        optimade.fetch(url, "", tmp_path)
 
 
 def entry(**changes) -> dict:

@@ -1,8 +1,10 @@
 """Sources: all formats give the same hosts, and every structure is in a table."""
 
 import csv
+import errno
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,9 +18,9 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.materials import embedded
+from defectpool.materials import archive, embedded, file_listing, select
 from defectpool.materials.duplicates import duplicates
-from defectpool.materials.file_listing import digest
+from defectpool.materials.file_listing import digest, source_digest
 from defectpool.materials.host import Host, content_name, read_hosts, safe_id
 from defectpool.materials.select import select_hosts
 from defectpool.runtime.hashing import shard_labels
@@ -321,3 +323,123 @@ def test_the_mos2_of_three_releases_is_one_structure(shared_data, c2db, tmp_path
     assert hexagonal == {"1MoS2-1", "MoS2-b3b4685fb6e1", "site"}
     assert set(found) & hexagonal == {"1MoS2-1"}
     assert rejected["MoS2-b3b4685fb6e1"] == rejected["site"] == "duplicate_structure"
+
+
+@pytest.mark.parametrize("cut", range(0, 900, 37))
+def test_a_cif_is_unreadable_wherever_it_is_cut(tmp_path, cut) -> None:
+    (tmp_path / "in").mkdir()
+    ase.io.write(tmp_path / "in/good.cif", mx2("MoS2", vacuum=8))
+    text = (tmp_path / "in/good.cif").read_text()
+    end = text.index("  S   S1")  # from there on a cut leaves another crystal
+    (tmp_path / "in/half.cif").write_text(text[: min(cut, end - 30)])
+    _, rejected = selected(tmp_path / "out", source="files", path=str(tmp_path / "in"))
+    assert rejected["half.cif"] == ("unreadable" if cut else "empty")
+
+
+def test_structures_of_an_archive_are_limited_together(tmp_path, monkeypatch) -> None:
+    content = "".join(f"{w}\n" for w in ("1", 'Lattice="3 0 0 0 3 0 0 0 20"', "C 0 0 0")).encode()
+    monkeypatch.setattr(archive, "MAX_TOTAL", 3 * len(content))
+    with (
+        zipfile.ZipFile(tmp_path / "x.zip", "w") as file,
+        tarfile.open(tmp_path / "x.tar", "w") as tar,
+    ):
+        for number in range(8):
+            file.writestr(f"{number}.xyz", content)
+            member = tarfile.TarInfo(f"{number}.xyz")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    for name in ("x.zip", "x.tar"):
+        root = tmp_path / name.replace(".", "_")
+        root.mkdir()
+        refused = list(archive.unpack(tmp_path / name, root))
+        assert [one.id for one in refused] == [f"{number}.xyz" for number in range(3, 8)]
+        assert {one.reason for one in refused} == {"too_large"}
+        assert len(list(root.iterdir())) == 3
+
+
+def write_archive(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("a.xyz")
+        member.size = 5
+        tar.addfile(member, io.BytesIO(b"hello"))
+
+
+def test_a_full_disk_is_not_a_damaged_archive(tmp_path, monkeypatch) -> None:
+    write_archive(tmp_path / "x.tar.gz")
+    original = Path.open
+
+    def to_full_device(self: Path, mode: str = "r", *rest, **keys):
+        return original(Path("/dev/full") if mode == "wb" else self, mode, *rest, **keys)
+
+    monkeypatch.setattr(Path, "open", to_full_device)
+    with pytest.raises(DefectpoolError) as caught:
+        list(archive.unpack(tmp_path / "x.tar.gz", tmp_path))
+    assert str(caught.value).startswith(f"{tmp_path}: the disk or quota is full (")
+    assert "MB free" in str(caught.value) and "damaged" not in str(caught.value)
+
+
+def test_a_zip_that_does_not_fit_says_how_much_is_missing(tmp_path, monkeypatch) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr("a.xyz", "x" * 3_000_000)
+    usage = os.statvfs(tmp_path)
+    assert usage.f_bavail
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_000_000}))
+    with pytest.raises(DefectpoolError, match=r"1\.0 MB free, 3\.0 MB needed, 2\.0 MB missing"):
+        list(archive.unpack(tmp_path / "x.zip", tmp_path))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_missing_permission_is_not_a_damaged_archive(tmp_path, monkeypatch, number) -> None:
+    write_archive(tmp_path / "x.tar.gz")
+
+    def refuse(*arguments, **keys):
+        raise OSError(number, os.strerror(number), "x.tar.gz")
+
+    monkeypatch.setattr(tarfile, "open", refuse)
+    with pytest.raises(DefectpoolError) as caught:
+        list(archive.unpack(tmp_path / "x.tar.gz", tmp_path))
+    assert str(caught.value) == f"x.tar.gz: {os.strerror(number).lower()}"
+
+
+def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(select, "SCHEMA", "PRAGMA max_page_count = 9;" + select.SCHEMA)
+    with pytest.raises(DefectpoolError, match="the disk or quota is full"):
+        select_hosts(MaterialsSettings(), 1, tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(DefectpoolError, match="TMPDIR: no temporary folder"):
+        select_hosts(MaterialsSettings(), 1, tmp_path)
+
+
+def test_the_checksum_of_a_source_depends_on_its_content_alone(tmp_path, monkeypatch) -> None:
+    folder, cache = tmp_path / "in", tmp_path / "cache.json"
+    folder.mkdir()
+    ase.io.write(folder / "a.vasp", mx2("MoS2", vacuum=8))
+    os.utime(folder / "a.vasp", (1, 1))
+    first = source_digest("files", str(folder), cache)
+    assert first == digest(str(folder)) == source_digest("files", str(folder / "*"), cache)
+    assert source_digest("embedded", "", cache) == source_digest("optimade", "", cache) == ""
+    read = []
+    original = file_listing.file_digest
+    monkeypatch.setattr(
+        file_listing, "file_digest", lambda path: (read.append(path), original(path))[1]
+    )
+    assert source_digest("files", str(folder), cache) == first and not read
+    os.utime(folder / "a.vasp", (2, 2))
+    assert source_digest("files", str(folder), cache) == first and len(read) == 1
+    ase.io.write(folder / "a.vasp", mx2("WS2", vacuum=8))
+    assert source_digest("files", str(folder), cache) != first
+    (folder / "pipe.cif").symlink_to("nowhere")
+    assert source_digest("files", str(folder), cache) != first
+    with pytest.raises(DefectpoolError, match=r"materials\.path: there is no file"):
+        source_digest("database", str(tmp_path / "x.db"), cache)
+
+
+def test_equal_tables_are_not_written_again(tmp_path) -> None:
+    select_hosts(MaterialsSettings(limit=3), 2, tmp_path)
+    files = [*tmp_path.glob("*.csv"), *tmp_path.glob("hosts/*.xyz")]
+    for path in files:
+        os.utime(path, (1, 1))
+    select_hosts(MaterialsSettings(limit=3), 2, tmp_path)
+    assert {path.stat().st_mtime for path in files} == {1.0}
+    select_hosts(MaterialsSettings(limit=4), 2, tmp_path)
+    assert (tmp_path / "selected.csv").stat().st_mtime > 1

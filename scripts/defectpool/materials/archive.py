@@ -18,7 +18,7 @@ from typing import IO
 
 from defectpool.errors import DefectpoolError
 from defectpool.materials.file_listing import C2DB_PROPERTIES, format_of
-from defectpool.materials.host import Rejected
+from defectpool.materials.host import Rejected, in_words
 from defectpool.runtime.disk import disk_error, missing_space
 
 MAX_FILE = 100 * 2**20  # bytes; a structure has a few thousand
@@ -79,7 +79,7 @@ def unpack(path: Path, root: Path) -> Iterator[Rejected]:
     except DAMAGE as error:
         if isinstance(error, OSError) and (problem := disk_error(error, path.parent)):
             raise problem from None
-        raise DefectpoolError(f"materials.path: {path} is damaged ({error})") from None
+        raise DefectpoolError(f"materials.path: {path} is damaged ({in_words(error)})") from None
 
 
 def _unpack_zip(path: Path, root: Path) -> Iterator[Rejected]:

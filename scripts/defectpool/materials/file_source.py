@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from ase import Atoms
 from ase.io import iread
 
+from defectpool.errors import DefectpoolError
 from defectpool.materials import database
 from defectpool.materials.archive import MAX_FILE, scratch_folder, unpack
 from defectpool.materials.file_listing import (
@@ -155,6 +156,9 @@ def _read_json(path: Path, name: str) -> Iterator[Candidate | Rejected]:
         raise
     except BadStructure as error:
         yield Rejected(name, error.reason, str(error))
+        return
+    except DefectpoolError:
+        yield Rejected(name, "unreadable", "neither ASE's JSON nor pymatgen's")
         return
     except Exception as error:  # as above
         yield Rejected(name, "unreadable", in_words(error))

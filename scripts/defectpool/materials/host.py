@@ -78,9 +78,14 @@ def in_words(error: Exception) -> str:
     """Describe what a reader raised, on one line of bounded length."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 text: byte 0x{error.object[error.start]:02x} at {error.start}"
+    if isinstance(error.__cause__, StopIteration):
+        return "the structure is cut short"
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".removesuffix(": ")
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, KeyError):
+        return f"{text} is missing or not known"
+    return f"{type(error).__name__}: {text}" if text else "inconsistent values"
 
 
 def safe_id(name: str) -> str:

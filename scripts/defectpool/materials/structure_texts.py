@@ -1,5 +1,6 @@
 """Texts of single structures in a file, and their sites counted before they are parsed."""
 
+import os
 import re
 from collections.abc import Iterator
 from itertools import chain
@@ -12,11 +13,19 @@ from defectpool.materials.slab import MAX_ATOMS
 MAX_TEXT = 4 * 2**20  # bytes of one structure; 2,000 sites take 0.2 MB
 MAX_STRUCTURES = 50_000  # in one file; all of C2DB has 17,000
 MAX_VALUES = 5_000_000  # in a JSON file; in memory each takes up to 64 bytes
-MAX_OPERATIONS = 20_000  # sites times symmetry operations of a CIF; ASE applies each in Python
+MAX_OPERATIONS = 100_000  # sites times symmetry operations of a CIF; ASE applies each in Python
 
+COUNT = re.compile(rb"\s*\d{1,18}\s*")
+COLUMNS = re.compile(rb":[A-Za-z]:(\d+)")
+MAX_COLUMNS = 1000  # of an extended XYZ; positions, forces and some more take a dozen
 CIF_BLOCK = re.compile(rb"^;.*?(?:^;|\Z)|^[ \t]*data_", re.MULTILINE | re.DOTALL | re.IGNORECASE)
 CIF_LINE = re.compile(rb"[^\r\n]+")
 CIF_SITES = re.compile(rb"_atom_site_(fract|cartn)_x")
+CIF_GROUP = re.compile(
+    rb"^[ \t]*_(?:space_group|symmetry)_(?:IT_number|Int_Tables_number|name_H-M(?:_alt)?)[ \t]+"
+    rb"(?!['\"]?P[ ]?1['\"]?[ \t\r]*$|1[ \t\r]*$)\S",
+    re.MULTILINE | re.IGNORECASE,
+)
 CIF_OPERATIONS = re.compile(rb"_(space_group_symop_operation|symmetry_equiv_pos_as)_xyz")
 
 
@@ -43,6 +52,8 @@ def check_size(text: bytes, form: str) -> None:
     if sites * operations > MAX_OPERATIONS:
         message = f"{sites} sites times {operations} operations, the limit is {MAX_OPERATIONS}"
         raise BadStructure("too_large", message)
+    if form == "extxyz" and (columns := _columns(text)) > MAX_COLUMNS:
+        raise BadStructure("too_large", f"{columns} columns, the limit is {MAX_COLUMNS}")
     if len(text) > MAX_TEXT:
         raise BadStructure("too_large", f"one structure has more than {MAX_TEXT} bytes of text")
 
@@ -80,7 +91,10 @@ def _cif_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _cif_loops(text: bytes) -> tuple[int, int]:
-    """Rows of the loop of atom sites and of that of symmetry operations."""
+    """Rows of the loop of atom sites and number of symmetry operations.
+
+    A group that is only named counts with the largest number of operations, 192.
+    """
     sites = operations = rows = 0
     headers: list[bytes] = []
     in_loop = False
@@ -98,7 +112,8 @@ def _cif_loops(text: bytes) -> tuple[int, int]:
             headers, rows, in_loop = [], 0, line.startswith(b"loop_")
         elif in_loop:
             rows += 1
-    return sites, max(operations, 1)
+    named = 192 if CIF_GROUP.search(text) else 1
+    return sites, operations or named
 
 
 def _claimed_sites(text: bytes, form: str) -> int:
@@ -114,6 +129,12 @@ def _claimed_sites(text: bytes, form: str) -> int:
     return 0
 
 
+def _columns(text: bytes) -> int:
+    """Read the number of columns that the second line of an extended XYZ gives."""
+    comment = text.partition(b"\n")[2].partition(b"\n")[0]
+    return sum(int(digits[:18]) for digits in COLUMNS.findall(comment[:MAX_TEXT]))
+
+
 def _xyz_frames(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while frame := _xyz_frame(file):
@@ -125,16 +146,19 @@ def _xyz_frame(file: BinaryIO) -> bytes:
     head = file.readline(MAX_TEXT)
     if not head.strip():
         return b""  # ASE ends at an empty line, too
-    try:
-        count = int(head)
-    except ValueError:
-        return head + file.read(MAX_TEXT)
+    count = int(head) if COUNT.fullmatch(head) else -1
+    if count < 0:
+        text = head + file.read(MAX_TEXT)
+        file.seek(0, os.SEEK_END)
+        return text
     lines, size = [head], len(head)
     for _ in range(count + 1):
-        line = file.readline(MAX_TEXT)
+        line = file.readline(MAX_TEXT + 1)
         if not line:
             break
-        size += len(line)
-        if size <= MAX_TEXT + 1:
+        if size <= MAX_TEXT:
             lines.append(line)
+        size += len(line)
+        if len(line) > MAX_TEXT:
+            file.seek(0, os.SEEK_END)
     return b"".join(lines)
