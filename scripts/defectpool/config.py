@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from defectpool.errors import DefectpoolError
+from defectpool.materials.element_symbols import element
 from defectpool.supercell_labels import cells, supercell_label
 
 DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
@@ -39,7 +40,7 @@ def _unique(values: list[Any]) -> list[Any]:
 
 
 Supercell = Annotated[str, BeforeValidator(supercell_label), AfterValidator(_proper)]
-Species = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
+Species = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$"), AfterValidator(element)]
 
 
 class Section(BaseModel):

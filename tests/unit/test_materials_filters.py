@@ -138,7 +138,7 @@ def test_keys_that_cannot_work_are_refused(keys) -> None:
 def test_species_are_elements_with_features() -> None:
     from ase.data import chemical_symbols
 
-    assert ELEMENTS == tuple(chemical_symbols[1:101])
+    assert tuple(chemical_symbols[1:101]) == ELEMENTS
     assert element("Mo") == "Mo"
     for wrong, message in (
         ("Xx", "is not the symbol of an element"),

@@ -438,7 +438,8 @@ SOURCES: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "endless column": (
         "database",
         executed(
-            "CREATE TABLE s AS SELECT * FROM systems; DROP TABLE systems; CREATE TABLE systems (id INTEGER, numbers BLOB AS (zeroblob(900000000))); INSERT INTO systems (id) VALUES (1);"
+            "DROP TABLE systems; CREATE TABLE systems (id INTEGER, numbers BLOB AS "
+            "(zeroblob(900000000))); INSERT INTO systems (id) VALUES (1);"
         ),
         "not an ASE database",
     ),
