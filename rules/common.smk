@@ -11,7 +11,7 @@ sys.path.insert(0, str(SCRIPTS))
 from defectpool.runtime import code_digest
 from defectpool.config import load
 from defectpool.errors import DefectpoolError
-from defectpool.runtime.hashing import shard_labels
+from defectpool.runtime.hashing import content_id, shard_labels
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -96,20 +96,24 @@ def files_of(entries, name):
     return [str(Path("results/training", *entry.values(), name)) for entry in entries]
 
 
-def source_content():
-    """Return the checksum of the host files, as a parameter: a change reruns the selection."""
+def selection_folder():
+    """Return the folder of a selection, named after what it depends on: content, not paths."""
     from defectpool.materials.file_listing import check_sha256, source_digest
 
     materials = SETTINGS.materials
     try:
-        found = source_digest(
+        content = source_digest(
             materials.source, materials.path, Path(".snakemake/source_checksums.json")
         )
-        if found:
-            check_sha256(materials.sha256, found, materials.path)
+        if content:
+            check_sha256(materials.sha256, content, materials.path)
     except DefectpoolError as error:
         raise WorkflowError(str(error)) from None
-    return found
+    keys = settings("materials", exclude={"path", "cache", "sha256"})
+    name = content_id(
+        content, keys, SETTINGS.shards, SETTINGS.graph.radius, code("select_materials.py")
+    )
+    return f"results/materials/selections/{name}"
 
 
 def memory(factor):

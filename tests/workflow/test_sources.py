@@ -77,3 +77,25 @@ def test_a_wrong_path_stops_before_any_job(selected, tmp_path):
         assert sorted((clone.folder / "results/materials").rglob("*")) == tables
     configure(clone, layers)
     assert "Nothing to be done" in run(clone, "-n")
+
+
+def test_a_selection_that_fails_keeps_the_last_one(selected, tmp_path):
+    clone, layers = selected
+    tables = ("selected.csv", "rejected.csv", "hosts/000.xyz")
+    before = {name: (clone.folder / "results/materials" / name).read_bytes() for name in tables}
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk/a.cif").write_text("data_x\n")
+    configure(clone, tmp_path / "junk")
+    for _ in range(2):
+        done = clone.run("--configfile", "my.yaml", "--", TARGET)
+        assert done.returncode == 1
+        assert "no host is left of the 1 structures" in done.stdout + done.stderr
+    now = {name: (clone.folder / "results/materials" / name).read_bytes() for name in tables}
+    assert now == before
+    configure(clone, layers)
+    assert "Nothing to be done" in run(clone, "-n")
+    ase.io.write(tmp_path / "junk/b.cif", mx2("WS2", vacuum=8))
+    configure(clone, tmp_path / "junk")
+    text = run(clone)
+    assert "1 of 2 structures used; results/materials/rejected.csv says why 1 is not" in text
+    assert len(list((clone.folder / "results/materials/selections").iterdir())) == 1

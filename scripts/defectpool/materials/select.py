@@ -61,7 +61,7 @@ class Summary:
     sha256
         Checksum of the source.
     changed
-        Checksum of the source of the last selection into the same folder, if it was different.
+        Checksum of the source of the last selection from the same place, if it was different.
     seen, selected, rejected
         Structures in the source; hosts selected; structures left out, by reason code.
     """
@@ -93,7 +93,11 @@ class _Source(NamedTuple):
 
 
 def select_hosts(
-    settings: MaterialsSettings, shards: int, directory: Path, vacuum: float = 8.0
+    settings: MaterialsSettings,
+    shards: int,
+    directory: Path,
+    vacuum: float = 8.0,
+    last_record: Path | None = None,
 ) -> Summary:
     """Write selected.csv, rejected.csv, source.json and hosts/<shard>.xyz.
 
@@ -110,6 +114,8 @@ def select_hosts(
         Where the files go.
     vacuum
         Smallest empty space in Å between a layer and its image: the cutoff radius of the graphs.
+    last_record
+        `source.json` of the last selection; by default the one in `directory`.
 
     Raises
     ------
@@ -127,7 +133,7 @@ def select_hosts(
             _drop_duplicates(store)
         if settings.limit is not None:
             _take_sample(store, settings.limit)
-        summary = _summarize(store, settings.source, source, directory)
+        summary = _summarize(store, settings.source, source, last_record or directory / RECORD)
         if not summary.selected:
             raise DefectpoolError(_nothing_left(summary))
         _write(store, shards, directory)
@@ -282,7 +288,7 @@ def _take_sample(store: sqlite3.Connection, limit: int) -> None:
     store.execute(f"DELETE FROM host WHERE id NOT IN ({sampled})", (limit,))
 
 
-def _summarize(store: sqlite3.Connection, name: str, source: _Source, directory: Path) -> Summary:
+def _summarize(store: sqlite3.Connection, name: str, source: _Source, last: Path) -> Summary:
     (selected,) = store.execute("SELECT COUNT(*) FROM host").fetchone()
     rejected = dict(
         store.execute(
@@ -290,7 +296,7 @@ def _summarize(store: sqlite3.Connection, name: str, source: _Source, directory:
         )
     )
     seen = selected + sum(rejected.values())
-    changed = _changed(directory / RECORD, source)
+    changed = _changed(last, source)
     return Summary(
         name, source.place, source.date, source.sha256, changed, seen, selected, rejected
     )
