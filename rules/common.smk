@@ -111,7 +111,11 @@ def selection_folder():
         raise WorkflowError(str(error)) from None
     keys = settings("materials", exclude={"path", "cache", "sha256"})
     name = content_id(
-        content, keys, SETTINGS.shards, SETTINGS.graph.radius, code("select_materials.py")
+        content,
+        keys,
+        SETTINGS.shards,
+        SETTINGS.graph.radius,
+        code("select_materials.py"),
     )
     return f"results/materials/selections/{name}"
 
