@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from defectpool.errors import DefectpoolError
+from defectpool.materials.element_symbols import element
 from defectpool.runtime import registry
 from defectpool.supercell_labels import cells, supercell_label
 
@@ -67,7 +68,7 @@ def _distinct_labels(names: list[str]) -> list[str]:
 Pooling = Annotated[str, AfterValidator(_registered("pooling.py", "pooling"))]
 Convolution = Annotated[str, AfterValidator(_registered("convolutions.py", "convolution"))]
 Supercell = Annotated[str, BeforeValidator(supercell_label), AfterValidator(_proper)]
-Species = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
+Species = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$"), AfterValidator(element)]
 
 
 class Section(BaseModel):
@@ -305,7 +306,9 @@ class GeneralizationSettings(Section):
 class ExamplesSettings(Section):
     """What `snakemake results/examples` writes and draws."""
 
-    host: str = Field("1MoS2-1", description="Id of the host that is shown.")
+    host: str | None = Field(
+        None, description="Id of the host that is shown (empty: the first selected host)."
+    )
     supercell: Supercell = Field("5x5", description="Supercell in which its defects are shown.")
 
 
