@@ -15,6 +15,9 @@ REPLACED = frozenset(
     ("WORKFLOW_STARTED", "JOB_INFO", "JOB_STARTED", "JOB_FINISHED", "PROGRESS", "SHELLCMD")
 )
 
+# Message that Snakemake prints again for each job, without an event.
+SELECTING = "Select jobs to execute..."
+
 # Name of the handler with which Snakemake writes to the screen.
 SCREEN = "DefaultStreamHandler"
 
@@ -116,7 +119,7 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _is_kept(record: logging.LogRecord) -> bool:
-    return _event(record) not in REPLACED
+    return _event(record) not in REPLACED and record.getMessage() != SELECTING
 
 
 def install(logger: logging.Logger) -> bool:

@@ -36,16 +36,14 @@ def test(
     models
         As `training.artifacts.load_models` returns them: (repeat, fold, network).
     tested
-        Stored predictions of these networks, which tell the fold of each repeat in which a host
-        was tested. Structures of other hosts are left out.
+        Stored predictions of these networks, with the test fold of each host in each repeat.
     graphs, dataset
-        The structures to predict, as graphs and as a data set.
+        The structures, as graphs and as a data set.
 
     Returns
     -------
     DataFrame
-        structure, host, formula, name, sites, repeat, fold, label, probability; ordered by repeat
-        and then as in `graphs`.
+        structure, host, formula, name, sites, repeat, fold, label, probability.
 
     Raises
     ------

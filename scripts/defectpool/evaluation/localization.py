@@ -193,9 +193,8 @@ def locate(
     Returns
     -------
     DataFrame
-        One row per repeat, defective structure and method: structure, host, formula, name, repeat,
-        fold, method, probability; `sites` (indices of the picked sites) and `tied` (how many);
-        means over the picked sites of `correct` (is the defect, or a neighbor of the vacancy),
+        One row per repeat, defective structure and method: the structure, its prediction, the
+        method; `sites` (indices of the picked sites) and `tied` (their number); means over the picked sites of `correct` (is the defect, or a neighbor of the vacancy),
         `near` (is the defect or a neighbor), `distance` (Å) and `n_images`; and the same means over
         all sites: `chance_correct`, `chance_near`, `chance_distance`, `chance_n_images`.
 
@@ -227,15 +226,15 @@ def locate(
                     begin, end = (int(batch.offset[j]) for j in (i, i + 1))
                     sites = slice(graphs.site_offset[chosen[i]], graphs.site_offset[chosen[i] + 1])
                     score = scores[begin:end][graphs.site_class[sites]]
-                    rows.append(
-                        {name: prediction[name] for name in _IDENTITY}
-                        | {"method": method, "probability": prediction["probability"]}
-                        | _judge(score, around[prediction["structure"]])
-                    )
+                    judged = _judge(score, around[prediction["structure"]])
+                    rows.append(_row(prediction, method) | judged)
     return pd.DataFrame(rows)
 
 
-_IDENTITY = ("structure", "host", "formula", "name", "repeat", "fold")
+def _row(prediction: Mapping[Any, Any], method: str) -> dict[str, Any]:
+    names = ("structure", "host", "formula", "name", "repeat", "fold")
+    own = {name: prediction[name] for name in names}
+    return own | {"method": method, "probability": prediction["probability"]}
 
 
 def _judge(score: NDArray[np.floating[Any]], around: Surroundings) -> dict[str, Any]:

@@ -358,13 +358,16 @@ def _fold_curves(axes: Axes, history: pd.DataFrame) -> None:
 
 
 def _probability_histogram(axes: Axes, predictions: pd.DataFrame) -> None:
-    bins = np.linspace(0, 1, 21)
-    for label, name, style in (
-        (1, "defective", {"color": "#D55E00", "hatch": ""}),
-        (0, "pristine", {"color": "#56B4E9", "hatch": "///"}),
+    bins = np.linspace(0, 1, 21).tolist()
+    for label, name, color, hatch in (
+        (1, "defective", "#D55E00", ""),
+        (0, "pristine", "#56B4E9", "///"),
     ):
         values = predictions.loc[predictions["label"] == label, "probability"]
-        axes.hist(values, bins, label=name, alpha=0.65, edgecolor="0.25", linewidth=0.5, **style)
+        axes.hist(
+            values, bins, label=name, alpha=0.65, edgecolor="0.25", linewidth=0.5, color=color,
+            hatch=hatch,
+        )  # fmt: skip
     axes.axvline(0.5, color="0.45", linestyle=":", linewidth=1)
     axes.set(xlabel="predicted probability of a defect", ylabel="test structures")
     axes.grid(axis="x", visible=False)

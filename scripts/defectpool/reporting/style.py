@@ -6,7 +6,7 @@ An SVG file contains a tooltip for each value (`tooltips`), which a browser show
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,7 +101,7 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
 _TOOLTIP = "tooltip: "
 
 
-def tooltips(axes: Axes, x: Sequence[float], y: Sequence[float], texts: Sequence[str]) -> None:
+def tooltips(axes: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[str]) -> None:
     """Add a tooltip to each of these points; it shows in SVG files only."""
     for one_x, one_y, text in zip(x, y, texts, strict=True):
         if np.isfinite(one_y):

@@ -141,7 +141,7 @@ def markdown(frame: pd.DataFrame) -> str:
     return f"# Accuracy in percent\n\n{body}\n\n{_markdown_note(frame, differing)}\n"
 
 
-def _markdown_cells(run: Mapping[str, Any] | None) -> list[str]:
+def _markdown_cells(run: Mapping[Any, Any] | None) -> list[str]:
     if run is None:
         return ["–"] * 3
     interval = f"{percent(run['accuracy_low'])}–{percent(run['accuracy_high'])}"
