@@ -16,7 +16,10 @@ with logging_to(snakemake.log[0]):
     resamples = snakemake.params.bootstrap
     confusions, metrics, detections = [], [], []
     for run, predicted, any_defect in zip(
-        snakemake.params.entries, snakemake.input.which, snakemake.input.any_defect, strict=True
+        snakemake.params.entries,
+        snakemake.input.defect_types,
+        snakemake.input.any_defect,
+        strict=True,
     ):
         key = dict(zip(RUN_KEY[1:], run, strict=True))
         predictions = defect_types.read(Path(predicted))
@@ -33,7 +36,7 @@ with logging_to(snakemake.log[0]):
         for each in (confusions, detections)
     )
     write_csv(confusion, Path(snakemake.output.confusion))
-    write_csv(pd.DataFrame(metrics), Path(snakemake.output.which))
+    write_csv(pd.DataFrame(metrics), Path(snakemake.output.defect_types))
     write_csv(detection, Path(snakemake.output.any_defect))
     plots_generalization.confusion_matrices(confusion, [Path(p) for p in snakemake.output.plot])
     print(pd.DataFrame(metrics).to_string(), detection.to_string(), sep="\n")

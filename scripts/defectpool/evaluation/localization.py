@@ -34,15 +34,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defectpool.batching.batch import Batch
-from defectpool.batching.cpu_dataset import Dataset
+from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.network.cgcnn import CrystalGraphNetwork
-from defectpool.network.pooling import Sites, deviation, standardized
-from defectpool.training.artifacts import load_models
+from defectpool.network.model_file import load_models
+from defectpool.network.pooling import Sites, deviation, z_scores
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
     from defectpool.structures.structure_files import DefectStructure
 
 # Neighbors of the defect are at most this many times farther away than the nearest site.
@@ -102,7 +102,7 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     features = sites.leaves.detach()
     if method in ("deviation", "z_score"):
         with torch.no_grad():
-            difference = deviation(sites) if method == "deviation" else standardized(sites)
+            difference = deviation(sites) if method == "deviation" else z_scores(sites)
         return torch.linalg.vector_norm(difference, dim=1)
     if method == "argmax_count":
         largest = sites.crystals.spread(sites.crystals.max(features))
@@ -212,7 +212,9 @@ def locate(
         )
     first = next(iter(networks.values()))
     # merged, so that sites with equal surroundings have equal features to the last bit, and tie
-    dataset = Dataset(graphs, first.settings.convolutions, first.settings.gaussians, merge=True)
+    dataset = CPUDataset(
+        graphs, first.settings.n_convolutions, first.settings.gaussians, merge=True
+    )
     rows: list[dict[str, Any]] = []
     for (repeat, fold), network in networks.items():
         part = wanted[(wanted["repeat"] == repeat) & (wanted["fold"] == fold)]

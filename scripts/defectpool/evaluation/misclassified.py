@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from defectpool.evaluation.statistics import is_correct
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
 
 COLUMNS = [
     "structure", "host", "formula", "name", "label", "n_wrong", "repeats", "probability",
@@ -22,7 +22,7 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     """Sites of each graph that have no equivalent in the other structure of its pair, counted.
 
     Sites are equivalent if no network with so many convolutions can tell them apart (color
-    refinement, see `graphs.refinement`). In a defective structure without such a site the network
+    refinement, see `batching.merging.refine_graphs`). In a defective structure without such a site the network
     cannot detect the defect: a vacancy that is in no neighbor list, for instance.
 
     Parameters
@@ -37,9 +37,9 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     array
         Number of sites, [G].
     """
-    from defectpool.graphs.refinement import refine
+    from defectpool.batching.merging import refine_graphs
 
-    color = refine(graphs, rounds).last
+    color = refine_graphs(graphs, rounds).last
     _, pair = np.unique(graphs.pair, return_inverse=True)
     graph = np.repeat(np.arange(len(graphs.label)), np.diff(graphs.node_offset))
     key = pair[graph] * (int(color.max(initial=0)) + 1) + color
