@@ -1,11 +1,16 @@
 """defectpool: from two-dimensional crystals to the mean-against-max table."""
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
+# A working directory of its own (--directory) has none; the defaults are then those of the types.
+if Path("config/config.yaml").exists():
+
+    configfile: "config/config.yaml"
 
 
 report: "rules/report/workflow.rst"

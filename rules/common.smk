@@ -8,14 +8,18 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from defectpool.runtime import code_digest, registry
+from defectpool.campaign import owners
 from defectpool.config import load
 from defectpool.errors import DefectpoolError
+from defectpool.runtime import code_digest, registry
 from defectpool.runtime.hashing import content_id, shard_labels
 from snakemake.exceptions import WorkflowError
 
+if workflow.is_main_process and (removed := owners.remove_stale_locks()):
+    print(removed, file=sys.stderr)
+
 try:
-    SETTINGS = load(config)
+    SETTINGS = load(config, workflow.configfiles)
 except DefectpoolError as error:
     raise WorkflowError(str(error)) from None
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 
-from defectpool.campaign import progress
+from defectpool.campaign import checks, owners, previous, progress
 from snakemake.logging import logger
 
 
@@ -22,6 +22,9 @@ rule plan:
         "../scripts/plan.py"
 
 
+# Results that a run replaces are kept here until it has succeeded.
+PREVIOUS = Path("results/previous", STARTED.replace(":", "-"))
+
 # One line a job. Snakemake's own messages return with --verbose, --printshellcmds or --dry-run.
 if workflow.is_main_process and not (
     workflow.output_settings.dryrun
@@ -33,6 +36,11 @@ if workflow.is_main_process and not (
 
 
 onstart:
+    owners.register()
+    previous.keep(
+        (file for job in workflow.dag.needrun_jobs() for file in job.output),
+        PREVIOUS,
+    )
     print(
         f"{len(ENTRIES)} runs: {', '.join(SETTINGS.defects)}; "
         f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
@@ -45,6 +53,8 @@ onstart:
 
 
 onsuccess:
+    owners.unregister()
+    previous.discard_replaced(PREVIOUS.parent)
     say_efficiency()
     made = [
         path
@@ -59,6 +69,7 @@ onsuccess:
 onerror:
     from defectpool.campaign import failures
 
+    owners.unregister()
     say_efficiency()
     # Snakemake 9 hands over a list of log files
     text = "".join(Path(path).read_text() for path in log)
@@ -66,3 +77,5 @@ onerror:
     command = shlex.join(["snakemake", *sys.argv[1:]])
     state = Path("results/state").is_dir()
     print(f"\n{failures.describe(found, command, state)}\n", file=sys.stderr)
+    if kept := previous.note(PREVIOUS):
+        print(kept, file=sys.stderr)

@@ -21,7 +21,7 @@ import sys, time
 from pathlib import Path
 from defectpool.runtime.lease import lease
 folder, counter, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-with lease(folder, beat=0.1, patience=1.0, say=lambda text: print(text, flush=True)):
+with lease(folder, beat=0.1, timeout=1.0, say=lambda text: print(text, flush=True)):
     value = int(counter.read_text())
     print("held", flush=True)
     time.sleep(pause)
@@ -66,7 +66,7 @@ def test_who_was_killed_is_not_waited_for(tmp_path: Path, counter: Path) -> None
     assert time.monotonic() - began < 30
 
 
-def test_a_living_holder_is_waited_for_beyond_patience(tmp_path: Path, counter: Path) -> None:
+def test_a_living_holder_is_waited_for_beyond_timeout(tmp_path: Path, counter: Path) -> None:
     first = counting(tmp_path, pause=3)
     assert first.stdout and first.stdout.readline() == "held\n"
     second = counting(tmp_path)
@@ -83,7 +83,7 @@ def test_a_holder_that_slept_too_long_writes_nothing(
     first.send_signal(signal.SIGSTOP)
     # as seen from another machine, where its process cannot be looked at
     monkeypatch.setattr(module, "_machine", lambda: "another machine")
-    with lease(tmp_path / "lease", beat=0.1, patience=0.5, say=lambda _: None):
+    with lease(tmp_path / "lease", beat=0.1, timeout=0.5, say=lambda _: None):
         counter.write_text("100")
     first.send_signal(signal.SIGCONT)
     assert first.wait() == module.LOST
@@ -102,7 +102,7 @@ def test_many_who_find_a_dead_holder_agree_on_one(
 
     def enter() -> None:
         nonlocal inside, most
-        with lease(folder, beat=0.05, patience=0.3, say=lambda _: None):
+        with lease(folder, beat=0.05, timeout=0.3, say=lambda _: None):
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -125,6 +125,6 @@ def test_released_when_the_work_fails(tmp_path: Path) -> None:
 
 def test_a_new_process_with_the_same_id_is_not_the_holder() -> None:
     holder = module.owner()
-    assert not module._gone(holder)
-    assert module._gone({**holder, "process_started": "1"})
-    assert not module._gone({**holder, "process_started": "1", "machine": "another machine"})
+    assert not module.has_ended(holder)
+    assert module.has_ended({**holder, "process_started": "1"})
+    assert not module.has_ended({**holder, "process_started": "1", "machine": "another machine"})

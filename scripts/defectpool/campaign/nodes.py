@@ -29,3 +29,30 @@ def mark_unusable_gpu(folder: Path, why: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / node).write_text(f"{why}\nSLURM job {os.environ['SLURM_JOB_ID']}\n", encoding="utf-8")
     return node
+
+
+def device_on_this_node(wanted: str, unusable: Path) -> str:
+    """Device for a training here, with a note where a GPU was given that cannot be used.
+
+    Parameters
+    ----------
+    wanted
+        `training.device` of the config: auto, cpu or cuda.
+    unusable
+        Folder of the notes on nodes whose GPU cannot be used.
+
+    Raises
+    ------
+    DefectpoolError
+        `cuda` is wanted, and the GPU of this node cannot be used.
+    """
+    from defectpool.errors import DefectpoolError
+    from defectpool.training.device import choose
+
+    if not gpu_was_given() or choose("auto").type != "cpu":
+        return wanted
+    node = mark_unusable_gpu(unusable, "torch cannot use the GPU")
+    print(f"the GPU that SLURM gave on node {node} cannot be used; next jobs leave it out")
+    if wanted == "cuda":
+        raise DefectpoolError(f"training.device: cuda, and node {node} has no usable GPU")
+    return wanted

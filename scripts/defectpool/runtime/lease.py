@@ -55,7 +55,7 @@ def _process_started(pid: int) -> str:
         return ""
 
 
-def _gone(holder: dict[str, Any]) -> bool:
+def has_ended(holder: dict[str, Any]) -> bool:
     """Whether the holder is known to have ended; False where that cannot be known from here."""
     if holder.get("machine") and holder["machine"] == _machine():
         return _process_started(holder["pid"]) != holder["process_started"]
@@ -148,7 +148,7 @@ def _make(path: Path, holder: dict[str, Any]) -> bool:
 def lease(
     folder: Path,
     beat: float = 10.0,
-    patience: float = 120.0,
+    timeout: float = 120.0,
     say: Callable[[str], None] = print,
 ) -> Iterator[Lease]:
     """Hold the lease on an entry; wait for it as long as somebody else does.
@@ -159,7 +159,7 @@ def lease(
         Where the leases of the entry lie. They stay there, as a record of who held it and when.
     beat
         Seconds between signs of life.
-    patience
+    timeout
         A holder on another machine that has given no sign for so many seconds, by our own clock,
         is taken for dead. Should it wake up, it ends itself at its next beat.
     say
@@ -181,16 +181,21 @@ def lease(
             number += 1
         holder = _read(_name(folder, number)) if number else {"released": True}
         if (number, holder) != seen:
-            if holder and number != seen[0] and not holder.get("released") and not _gone(holder):
+            if (
+                holder
+                and number != seen[0]
+                and not holder.get("released")
+                and not has_ended(holder)
+            ):
                 job = f", SLURM job {holder['slurm_job']}" if holder["slurm_job"] else ""
                 say(f"waiting for {holder['host']}{job}, at it since {holder['since']}")
             seen, last_change = (number, holder), time.monotonic()
-        silent = time.monotonic() - last_change > patience
-        free = silent or (holder is not None and (holder.get("released") or _gone(holder)))
+        silent = time.monotonic() - last_change > timeout
+        free = silent or (holder is not None and (holder.get("released") or has_ended(holder)))
         if free and _make(_name(folder, number + 1), me):
             break
         if not free:
-            time.sleep(min(1.0, patience / 10))
+            time.sleep(min(1.0, timeout / 10))
     held = Lease(_name(folder, number + 1), me, beat)
     try:
         yield held
