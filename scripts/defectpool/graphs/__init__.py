@@ -11,7 +11,7 @@ def cif_to_graph(
     path: str | os.PathLike[str],
     radius: float = 8.0,
     max_neighbors: int = 12,
-    ties: Literal["cut", "keep"] = "cut",
+    shells: Literal["truncated", "complete"] = "truncated",
 ) -> "Data":
     """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
 
@@ -23,10 +23,11 @@ def cif_to_graph(
         Cutoff radius in Å.
     max_neighbors
         Nearest neighbors of each site. A site that has fewer within `radius` keeps those.
-    ties
-        What becomes of neighbors as far as the last one wanted: "cut" keeps exactly
+    shells
+        What becomes of neighbors as far away as the last one wanted: "truncated" keeps exactly
         `max_neighbors`, in an order that depends on the neighbors' environments and not on the
-        order of the atoms (`defectpool.graphs.crystal_graph.cut`); "keep" keeps all of them.
+        order of the atoms (`defectpool.graphs.crystal_graph.truncate`); "complete" keeps all of
+        them.
 
     Returns
     -------
@@ -48,9 +49,9 @@ def cif_to_graph(
     from defectpool.graphs.crystal_graph import edges_of, read_cif
     from defectpool.graphs.elements import feature_table
 
-    resolution = GraphSettings().resolution
+    distance_tolerance = GraphSettings().distance_tolerance
     crystal = read_cif(path)
-    edges = edges_of([crystal], radius, max_neighbors, ties, resolution)
+    edges = edges_of([crystal], radius, max_neighbors, shells, distance_tolerance)
     order = np.lexsort((edges.source, edges.distance, edges.target))
     return Data(
         x=torch.from_numpy(feature_table()[crystal.numbers]),
