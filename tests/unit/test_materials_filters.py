@@ -4,9 +4,9 @@ import pytest
 from ase.build import mx2
 
 from defectpool.config import MaterialsSettings, load
+from defectpool.element_symbols import ELEMENTS, element
 from defectpool.errors import DefectpoolError
 from defectpool.materials import filters
-from defectpool.materials.element_symbols import ELEMENTS, element
 from defectpool.materials.host import BadStructure
 
 
