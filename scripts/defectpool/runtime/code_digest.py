@@ -24,6 +24,7 @@ NEUTRAL = frozenset(
         "config",
         "errors",
         "runtime.atomic_write",
+        "runtime.disk",
         "runtime.job_log",
         "runtime.lease",
         "runtime.memory",
