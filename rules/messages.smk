@@ -53,6 +53,7 @@ onsuccess:
     ]
     if made:
         print(f"There are {', '.join(made)} in results/.", file=sys.stderr)
+    say_what_is_left_out()
 
 
 onerror:

@@ -154,7 +154,7 @@ def _words(structure: DefectStructure) -> str:
     if structure.defect == "vacancy":
         return f"{structure.replaced} is missing"
     if structure.defect == "interstitial":
-        return f"{structure.species} is added ({structure.kind})"
+        return f"{structure.species} is added ({structure.site_type})"
     return f"{structure.species} in place of {structure.replaced}"
 
 
