@@ -1,6 +1,7 @@
 """The report in a real browser: it opens without a network, toggles switch, structures draw."""
 
 import io
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -56,6 +57,7 @@ def campaign(browser, tmp_path_factory):
     clone.configure(**CAMPAIGN)
     done = clone.run("evidence", "--configfile", "my.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
+    messages = done.stdout + done.stderr
     for name in ("report.zip", "report.html"):
         # without a proxy's address nothing could be fetched even if it were asked for
         done = clone.run(
@@ -63,7 +65,19 @@ def campaign(browser, tmp_path_factory):
             https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9",
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+    (clone.folder / "results/messages.txt").write_text(messages)
     return clone.folder / "results"
+
+
+def test_each_job_is_one_line_on_the_screen(campaign):
+    lines = (campaign / "messages.txt").read_text().splitlines()
+    jobs = [line for line in lines if re.match(r"\[ *\d+/\d+ +\d+%\] ", line)]
+    total = int(re.search(r"^total +(\d+)$", "\n".join(lines), re.M)[1])
+    assert len(jobs) == total and jobs[-1].startswith(f"[{total}/{total} 100%]")
+    assert all(" left" in line for line in jobs[:-1])
+    assert len(lines) < total + 40
+    logs = [path.read_text() for path in (campaign.parent / ".snakemake/log").glob("*.log")]
+    assert any("reason: " in log for log in logs)
 
 
 @pytest.fixture(scope="module", params=["zip", "html"])
