@@ -45,6 +45,8 @@ rule make_table:
         ),
     log:
         "results/logs/make_table.log",
+    benchmark:
+        "results/benchmarks/make_table.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -65,6 +67,8 @@ rule draw_plots:
         learning=plot("learning_curves", "Plots", "learning curves"),
     log:
         "results/logs/draw_plots.log",
+    benchmark:
+        "results/benchmarks/draw_plots.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -95,6 +99,8 @@ rule score_baselines:
         "results/baselines/{defect}/{supercell}.csv",
     log:
         "results/logs/score_baselines/{defect}/{supercell}.log",
+    benchmark:
+        "results/benchmarks/score_baselines/{defect}/{supercell}.tsv"
     conda:
         "../envs/environment.yaml"
     threads: 1
@@ -119,6 +125,8 @@ rule locate_defects:
         "results/localization/{defect}/{supercell}.csv",
     log:
         "results/logs/locate_defects/{defect}/{supercell}.log",
+    benchmark:
+        "results/benchmarks/locate_defects/{defect}/{supercell}.tsv"
     conda:
         "../envs/environment.yaml"
     threads: 1
@@ -173,6 +181,8 @@ rule gather_evidence:
         ],
     log:
         "results/logs/gather_evidence.log",
+    benchmark:
+        "results/benchmarks/gather_evidence.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -205,6 +215,8 @@ rule show_structures:
         ),
     log:
         "results/logs/show_structures.log",
+    benchmark:
+        "results/benchmarks/show_structures.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -236,6 +248,8 @@ rule write_summary:
         ),
     log:
         "results/logs/write_summary.log",
+    benchmark:
+        "results/benchmarks/write_summary.tsv"
     conda:
         "../envs/environment.yaml"
     params:

@@ -1,6 +1,7 @@
 """The report in a real browser: it opens without a network, toggles switch, structures draw."""
 
 import io
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -56,6 +57,7 @@ def campaign(browser, tmp_path_factory):
     clone.configure(**CAMPAIGN)
     done = clone.run("evidence", "--configfile", "my.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
+    messages = done.stdout + done.stderr
     for name in ("report.zip", "report.html"):
         # without a proxy's address nothing could be fetched even if it were asked for
         done = clone.run(
@@ -63,7 +65,19 @@ def campaign(browser, tmp_path_factory):
             https_proxy="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9",
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+    (clone.folder / "results/messages.txt").write_text(messages)
     return clone.folder / "results"
+
+
+def test_each_job_is_one_line_on_the_screen(campaign):
+    lines = (campaign / "messages.txt").read_text().splitlines()
+    jobs = [line for line in lines if re.match(r"\[ *\d+/\d+ +\d+%\] ", line)]
+    total = int(re.search(r"^total +(\d+)$", "\n".join(lines), re.M)[1])
+    assert len(jobs) == total and jobs[-1].startswith(f"[{total}/{total} 100%]")
+    assert all(" left" in line for line in jobs[:-1])
+    assert len(lines) < total + 40
+    logs = [path.read_text() for path in (campaign.parent / ".snakemake/log").glob("*.log")]
+    assert any("reason: " in log for log in logs)
 
 
 @pytest.fixture(scope="module", params=["zip", "html"])
@@ -184,7 +198,7 @@ def test_structures_draw_in_3d_and_can_be_turned_and_switched(page, report, tmp_
     frame.locator("#networks button", has_text="mean").first.click()
     assert frame.locator("tr.chosen").inner_text().startswith("mean")
     options = frame.locator("#structure option")
-    assert options.count() == 2
+    assert options.count() == 4  # two for each supercell
     title = frame.locator("#defective-name").inner_text()
     frame.locator("#structure").select_option(index=1)
     page.wait_for_timeout(800)
@@ -195,11 +209,82 @@ def test_structures_draw_in_3d_and_can_be_turned_and_switched(page, report, tmp_
     assert_clean(page)
 
 
+def results_page(page, report):
+    """Open the report, and return the results page that it opens with."""
+    page.goto(report.as_uri())
+    frame = page.locator("iframe.results-page").content_frame
+    frame.locator("body[data-ready]").wait_for()
+    return frame
+
+
+def test_the_report_opens_with_the_table_and_the_main_plot(page, report):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    frame = results_page(page, report)
+    table = frame.locator("table.data").first
+    assert table.get_attribute("data-name") == "table" and table.locator("tr.run").count() == 4
+    assert page.locator("iframe.results-page").bounding_box()["y"] < 40
+    assert table.bounding_box()["y"] < 250
+    plot = frame.locator("figure svg")
+    assert plot.bounding_box()["y"] < page.locator("#rulegraph").bounding_box()["y"]
+    titles = plot.locator("title")
+    assert titles.first.text_content().startswith("antisite 2x2, mean: ")
+    assert_clean(page)
+
+
+def test_no_table_is_wider_than_the_page(page, report):
+    page.set_viewport_size({"width": 1400, "height": 900})
+    frame = results_page(page, report)
+    frame.locator("tr.run").first.click()
+    for wide in frame.locator(".wide").all():
+        assert wide.evaluate("e => e.scrollWidth <= e.clientWidth + 1"), wide.inner_text()[:200]
+
+
+def column(frame, number):
+    cells = frame.locator(f"table[data-name=table] tbody tr:not([hidden]) td:nth-child({number})")
+    return cells.all_inner_texts()
+
+
+def test_tables_sort_filter_and_are_saved(page, report):
+    frame = results_page(page, report)
+    head = frame.locator("table[data-name=table] th", has_text="accuracy (%)")
+    head.click()
+    rising = [float(text) for text in column(frame, 5)]
+    assert rising == sorted(rising) and head.get_attribute("aria-sort") == "ascending"
+    head.click()
+    assert [float(text) for text in column(frame, 5)] == sorted(rising, reverse=True)
+    frame.locator("input[type=search]").first.fill("3x3 max")
+    assert column(frame, 2) == ["3x3"] and column(frame, 3) == ["max"]
+    with page.expect_download() as download:
+        frame.get_by_text("save as CSV").first.click()
+    head, row = Path(download.value.path()).read_text().splitlines()
+    assert head.startswith("defect,supercell,pooling") and row.startswith("antisite,3x3,max")
+    assert_clean(page)
+
+
+def test_a_row_leads_to_its_run_its_structures_and_its_errors(page, report):
+    frame = results_page(page, report)
+    frame.locator("input[type=search]").first.fill("2x2 max")
+    row = frame.locator("tr.run:visible")
+    wrong = int(row.locator("td").nth(10).inner_text())
+    row.click()
+    detail = frame.locator("#detail")
+    assert "antisite 2x2 max" in detail.locator("h2").inner_text()
+    assert detail.locator("img").evaluate("e => e.complete && e.naturalWidth") > 100
+    assert detail.locator("table[data-name=misclassified] tbody tr").count() == wrong
+    detail.locator(".show-structures").click()
+    inner = detail.locator("iframe").content_frame
+    inner.locator("body[data-drawn]").wait_for()
+    page.wait_for_timeout(800)
+    assert inner.locator("#structure option:checked").inner_text().endswith("2x2")
+    assert colors(picture(inner.locator("#defective canvas").first)) > 15
+    assert_clean(page)
+
+
 def test_summary_has_the_table_and_what_it_rests_on(page, report):
     open_category(page, report, "Table")
     eyes(page).first.click()
     frame = page.locator("iframe").last.content_frame
     text = frame.locator("body").inner_text()
-    for word in ("antisite", "3x3", "McNemar", "divisibility", "torch", "limit: 12", "not drawn"):
+    for word in ("antisite", "3x3", "McNemar", "divisibility", "torch", "limit: 12", "protocol"):
         assert word in text
     assert_clean(page)

@@ -137,7 +137,8 @@ def test_published_values_are_labeled_where_hosts_or_protocol_differ():
     assert published.differences(unchanged) == []
     text = table.markdown(table.table(rows()))
     assert "mean, published |" in text and "which are not known" in text
-    assert published.label("materials.source graph.ties") == "published (other hosts and protocol)"
+    both = published.label("materials.source graph.shells")
+    assert both == "published (other hosts and protocol)"
 
 
 def test_markdown_names_the_convolution_where_there_are_two_and_leaves_gaps():

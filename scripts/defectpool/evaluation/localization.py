@@ -194,9 +194,10 @@ def locate(
     -------
     DataFrame
         One row per repeat, defective structure and method: the structure, its prediction, the
-        method; `sites` (indices of the picked sites) and `tied` (their number); means over the picked sites of `correct` (is the defect, or a neighbor of the vacancy),
-        `near` (is the defect or a neighbor), `distance` (Å) and `n_images`; and the same means over
-        all sites: `chance_correct`, `chance_near`, `chance_distance`, `chance_n_images`.
+        method; `sites` (indices of the picked sites) and `tied` (their number); means over the
+        picked sites of `correct` (is the defect, or a neighbor of the vacancy), `near` (is the
+        defect or a neighbor), `distance` (Å) and `n_images`; the same means over all sites:
+        `chance_correct`, `chance_near`, `chance_distance`, `chance_n_images`.
 
     Raises
     ------

@@ -22,8 +22,8 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     """Sites of each graph that have no equivalent in the other structure of its pair, counted.
 
     Sites are equivalent if no network with so many convolutions can tell them apart (color
-    refinement, see `batching.merging.refine_graphs`). In a defective structure without such a site the network
-    cannot detect the defect: a vacancy that is in no neighbor list, for instance.
+    refinement, see `batching.merging.refine_graphs`). In a defective structure without such a site
+    the network cannot detect the defect: a vacancy that is in no neighbor list, for instance.
 
     Parameters
     ----------
