@@ -9,12 +9,14 @@ export OMP_NUM_THREADS ?= 1
 
 env: $(READY)
 
-$(READY): envs/requirements.txt
+$(READY): envs/torch.txt envs/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "defectpool needs Python 3.11 or newer; call make PYTHON=python3.12")'
 	@echo "Installing into $(VENV) what envs/requirements.txt lists; this takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --requirement envs/torch.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # The campaign on the embedded materials: results/table.csv, results/table.md, results/plots/.
@@ -53,12 +55,12 @@ format: env
 config: env
 	$(BIN)/python scripts/generate_config.py
 
-# Resolve the direct dependencies anew and pin what they need.
-lock:
-	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --requirement envs/requirements.in
-	$(VENV)-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed "s/+cpu//" > envs/requirements.txt
-	rm -r $(VENV)-lock
+# Pin what pyproject.toml asks for. Pins that still fit are kept; `make lock UPGRADE=--upgrade`
+# takes the newest releases.
+lock: env
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --excludes envs/torch.txt \
+		--universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command "make lock" --output-file envs/requirements.txt
 
 clean:
 	rm -rf results/[!R]* .snakemake

@@ -4,21 +4,25 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
     from torch_geometric.data import Data
 
+    from defectpool.graphs.crystal_graph import Crystal
 
-def cif_to_graph(
-    path: str | os.PathLike[str],
+
+def graph(
+    structure: "Atoms | Structure",
     radius: float = 8.0,
     max_neighbors: int = 12,
     ties: Literal["cut", "keep"] = "cut",
 ) -> "Data":
-    """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
+    """Crystal graph of a structure, periodic along the cell vectors that the structure says.
 
     Parameters
     ----------
-    path
-        CIF file with one ordered crystal structure.
+    structure
+        ASE `Atoms` or a pymatgen `Structure`, ordered.
     radius
         Cutoff radius in Å.
     max_neighbors
@@ -38,18 +42,55 @@ def cif_to_graph(
     Raises
     ------
     DefectpoolError
+        If the structure has disordered sites or elements without features.
+    """
+    from defectpool.graphs.crystal_graph import crystal
+
+    return _data(crystal(structure), radius, max_neighbors, ties)
+
+
+def cif_to_graph(
+    path: str | os.PathLike[str],
+    radius: float = 8.0,
+    max_neighbors: int = 12,
+    ties: Literal["cut", "keep"] = "cut",
+) -> "Data":
+    """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
+
+    Parameters
+    ----------
+    path
+        CIF file with one ordered crystal structure.
+    radius, max_neighbors, ties
+        As in `graph`.
+
+    Returns
+    -------
+    torch_geometric.data.Data
+        As `graph` returns.
+
+    Raises
+    ------
+    DefectpoolError
         If the file is missing, is no CIF, or has disordered sites or elements without features.
     """
+    from defectpool.graphs.crystal_graph import read_cif
+
+    return _data(read_cif(path), radius, max_neighbors, ties)
+
+
+def _data(
+    crystal: "Crystal", radius: float, max_neighbors: int, ties: Literal["cut", "keep"]
+) -> "Data":
     import numpy as np
     import torch
     from torch_geometric.data import Data
 
     from defectpool.config import GraphSettings
-    from defectpool.graphs.crystal_graph import edges_of, read_cif
+    from defectpool.graphs.crystal_graph import edges_of
     from defectpool.graphs.elements import feature_table
 
     resolution = GraphSettings().resolution
-    crystal = read_cif(path)
     edges = edges_of([crystal], radius, max_neighbors, ties, resolution)
     order = np.lexsort((edges.source, edges.distance, edges.target))
     return Data(
