@@ -160,7 +160,7 @@ use rule train as train_split with:
         network=settings("network"),
         training=lambda wildcards: settings("training", exclude={"device"})
         | {"split": wildcards.split},
-        state=f"results/state/splits/{PLACE}",
+        state=placed(f"results/state/splits/{PLACE}"),
         code=code("train.py"),
 
 

@@ -26,7 +26,7 @@ rule train:
         network=settings("network"),
         training=settings("training", exclude={"device"}),
         # Not among the outputs, which a failed job loses: the epoch to go on from lies here.
-        state="results/state/{defect}/{supercell}/{pooling}/{convolution}",
+        state=placed("results/state/{defect}/{supercell}/{pooling}/{convolution}"),
         code=code("train.py"),
     script:
         "../scripts/train.py"

@@ -25,12 +25,13 @@ def normal(name):
 
 
 def pins():
-    """Return the pinned version of each distribution, the one of PyTorch included."""
-    lines = re.findall(r"^[\w.-]+==[^\s;]+", LOCK, flags=re.M)
+    """Return the version of each distribution that is pinned for this Python, PyTorch included."""
+    lines = re.findall(r"^[\w.-]+==[^\\\n]+", LOCK, flags=re.M)
     lines += (ENVS / "torch.txt").read_text(encoding="utf-8").split()
-    found = dict(line.split("==") for line in lines)
-    assert len(found) == len(lines)
-    return {normal(name): version for name, version in found.items()}
+    pinned = [one for one in map(Requirement, lines) if not one.marker or one.marker.evaluate()]
+    found = {normal(one.name): str(one.specifier).removeprefix("==") for one in pinned}
+    assert len(found) == len(pinned)
+    return found
 
 
 def direct():
