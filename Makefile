@@ -43,6 +43,8 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/codespell
 	$(BIN)/python scripts/generate_config.py --check
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint
 

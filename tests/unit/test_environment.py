@@ -37,8 +37,9 @@ def pins():
 def direct():
     """Return the requirements of the package, of its extras and of the development groups."""
     project = PYPROJECT["project"]
-    lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    for group in PYPROJECT["dependency-groups"].values():
+    groups = [*project["optional-dependencies"].values(), *PYPROJECT["dependency-groups"].values()]
+    lines = list(project["dependencies"])
+    for group in groups:
         lines += [line for line in group if isinstance(line, str)]
     return [one for one in map(Requirement, lines) if one.name != "defectpool"]
 
@@ -70,7 +71,8 @@ def test_conda_and_pip_agree():
 def test_conda_lists_what_the_jobs_need():
     project = PYPROJECT["project"]
     lines = [*project["dependencies"], "optimade"]
-    lines += sum((project["optional-dependencies"][extra] for extra in JOBS), [])
+    for extra in JOBS:
+        lines += project["optional-dependencies"][extra]
     assert {normal(Requirement(line).name) for line in lines} == set(conda())
 
 

@@ -30,7 +30,7 @@ class Host:
     id
         Unique and stable, such as the C2DB uid `1MoS2-1`; safe as the name of a file.
     atoms
-        The slab: a and b periodic with a along x, vacuum along c, centerd, pbc (True, True, False).
+        The slab: a along x, a and b periodic, vacuum along c, centered, pbc (True, True, False).
     formula
         Reduced formula as pymatgen writes it; all polymorphs share it.
     source

@@ -47,7 +47,7 @@ def standardize(atoms: Atoms, vacuum: float) -> Atoms:
     -------
     ase.Atoms
         a along x, b in the plane xy, c along z, right-handed; atoms inside the cell in the plane,
-        centerd along c; pbc (True, True, False). The layer is turned, never mirrored. The cell's
+        centered along c; pbc (True, True, False). The layer is turned, never mirrored. The cell's
         own a, b and c stay as long as they are where they span the layer and leave the vacuum.
 
     Raises
