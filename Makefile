@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env table report test test-slurm benchmark lint format config lock clean
+.PHONY: env table report test test-slurm test-wheel benchmark lint format config docs container lock clean
 
 env: $(READY)
 
@@ -35,6 +35,10 @@ test: env
 test-slurm: env
 	$(BIN)/python -m pytest tests/slurm
 
+# The package in an empty environment.
+test-wheel: env
+	.ci/wheel $(abspath $(BIN))/python
+
 benchmark: env
 	for script in tests/benchmarks/*.py; do PYTHONPATH=scripts $(BIN)/python $$script || exit 1; done
 
@@ -56,6 +60,17 @@ format: env
 # Write config.yaml, its schema and the table of keys from the types.
 config: env
 	$(BIN)/python scripts/generate_config.py
+
+# The pages of this repository as a website in site/html, with every link checked; it loads nothing
+# from a server.
+docs: env
+	$(BIN)/python .ci/gather_pages.py site/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	! grep -rlE '<(script|link)[^>]*(src|href)="?https?:' --include '*.html' site/html
+
+# The container definition that Snakemake makes of envs/environment.yaml.
+container: env
+	PATH="$(abspath $(BIN)):$$PATH" .ci/containerize > envs/Dockerfile
 
 # Pin what pyproject.toml asks for. Pins that still fit are kept; `make lock UPGRADE=--upgrade`
 # takes the newest releases.

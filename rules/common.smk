@@ -12,9 +12,8 @@ SCRIPTS = (
 )
 # The library beside these rules comes before any that is installed, here and in every job.
 sys.path.insert(0, str(SCRIPTS))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+python_path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(python_path))
 
 from defectpool.runtime import code_digest
 from defectpool.config import load

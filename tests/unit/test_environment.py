@@ -1,5 +1,6 @@
 """The ranges of pyproject.toml, the lock for pip and the file for conda agree."""
 
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -85,3 +86,8 @@ def test_every_line_of_the_lock_has_its_hashes():
 
 def test_lock_names_no_host():
     assert not re.search(r"://|@|--(?!hash)", LOCK)
+
+
+def test_the_container_is_made_of_the_file_for_conda():
+    digest = hashlib.sha256((ENVS / "environment.yaml").read_bytes()).hexdigest()
+    assert digest in (ENVS / "Dockerfile").read_text(encoding="utf-8"), "run `make container`"
