@@ -15,7 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 python_path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(python_path))
 
-from defectpool.runtime import code_digest
+from defectpool.runtime import code_digest, registry
 from defectpool.config import load
 from defectpool.errors import DefectpoolError
 from defectpool.runtime.hashing import shard_labels
@@ -26,17 +26,23 @@ try:
 except DefectpoolError as error:
     raise WorkflowError(str(error)) from None
 
+# Poolings and convolutions by the words that stand for them in folders and tables.
+POOLINGS = {registry.label(name): name for name in SETTINGS.poolings}
+CONVOLUTIONS = {registry.label(name): name for name in SETTINGS.convolutions}
+
 STARTED = time.strftime("%Y-%m-%dT%H:%M:%S")
 SHARDS = shard_labels(SETTINGS.shards)
 # Supercells that networks are tested on; all but those of the campaign only if asked for.
-TESTED = list(dict.fromkeys([*SETTINGS.supercells, *SETTINGS.results.test_supercells]))
+TESTED = list(
+    dict.fromkeys([*SETTINGS.supercells, *SETTINGS.generalization.supercells])
+)
 
 
 wildcard_constraints:
     defect="|".join([*SETTINGS.defects, "any"]),
     supercell="|".join(TESTED),
-    pooling="|".join(SETTINGS.poolings),
-    convolution="|".join(SETTINGS.convolutions),
+    pooling="|".join(POOLINGS),
+    convolution="|".join(CONVOLUTIONS),
     shard=r"\d+",
 
 
@@ -60,16 +66,31 @@ def structures_of(wildcards):
     return settings("structures", exclude=unread)
 
 
-def code(script):
+def code(script, **chosen):
     """Digest of the science that a script runs, as a parameter: a changed line reruns the rule."""
-    return code_digest.digest(SCRIPTS / script)
+    return code_digest.digest(SCRIPTS / script, **chosen)
 
 
-ENTRIES = list(
-    product(
-        SETTINGS.defects, SETTINGS.supercells, SETTINGS.poolings, SETTINGS.convolutions
+def pooling_of_run(wildcards):
+    """Return the pooling of a run as the config names it."""
+    return POOLINGS[wildcards.pooling]
+
+
+def convolution_of_run(wildcards):
+    """Return the convolution of a run as the config names it."""
+    return CONVOLUTIONS[wildcards.convolution]
+
+
+def code_of_training(wildcards):
+    """Digest of what a run is trained by: a change that one pooling reads retrains that pooling."""
+    return code(
+        "train.py",
+        pooling=pooling_of_run(wildcards),
+        convolution=convolution_of_run(wildcards),
     )
-)
+
+
+ENTRIES = list(product(SETTINGS.defects, SETTINGS.supercells, POOLINGS, CONVOLUTIONS))
 
 
 def every_entry(name):
@@ -77,7 +98,7 @@ def every_entry(name):
     return [str(Path("results/training", *entry, name)) for entry in ENTRIES]
 
 
-def graphs_of_entry(wildcards):
+def graphs_of_run(wildcards):
     """Return all shards of the graphs that an entry is trained on; `any`: those of all defects."""
     defect = wildcards.get("defect", "any")
     return expand(
@@ -97,9 +118,7 @@ def trained_entries(defect, supercells):
     """Return entries of the table as marks of their rows: what was trained on what."""
     return [
         dict(zip(("defect", "trained", "pooling", "convolution"), entry))
-        for entry in product(
-            [defect], supercells, SETTINGS.poolings, SETTINGS.convolutions
-        )
+        for entry in product([defect], supercells, POOLINGS, CONVOLUTIONS)
     ]
 
 

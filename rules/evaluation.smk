@@ -87,7 +87,7 @@ rule evidence:
 
 rule score_baselines:
     input:
-        graphs=graphs_of_entry,
+        graphs=graphs_of_run,
         predictions=lambda wildcards: files_trained_on("predictions.csv")(wildcards)[0],
     output:
         "results/baselines/{defect}/{supercell}.csv",
@@ -107,7 +107,7 @@ rule score_baselines:
 
 rule locate_defects:
     input:
-        graphs=graphs_of_entry,
+        graphs=graphs_of_run,
         structures=expand(
             "results/structures/{{defect}}/{{supercell}}/{shard}.xyz.gz", shard=SHARDS
         ),

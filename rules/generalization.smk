@@ -15,20 +15,19 @@ localrules:
 
 
 wildcard_constraints:
-    split="|".join(SETTINGS.results.splits),
+    split="|".join(SETTINGS.generalization.splits),
 
 
 # Where the trainings of each split are: those of the campaign's own are the table's.
 SPLITS = {SETTINGS.training.split: "results/training"} | {
     split: f"results/splits/{split}"
-    for split in SETTINGS.results.splits
+    for split in SETTINGS.generalization.splits
     if split != SETTINGS.training.split
 }
-# Entries of networks for all defects at once.
-ANY_ENTRIES = list(
-    product(SETTINGS.supercells, SETTINGS.poolings, SETTINGS.convolutions)
-)
-PLACE = "{split}/{defect}/{supercell}/{pooling}/{convolution}"
+# Networks for all defects at once.
+ANY_ENTRIES = list(product(SETTINGS.supercells, POOLINGS, CONVOLUTIONS))
+SPLIT_RUN = f"{{split}}/{RUN}"
+TYPES_RUN = "{supercell}/{pooling}/{convolution}"
 
 
 rule beyond:
@@ -115,10 +114,10 @@ rule rattle:
         entries=lambda wildcards: trained_entries(
             wildcards.defect, [wildcards.supercell]
         ),
-        rattle=SETTINGS.results.test_rattle,
+        rattle=SETTINGS.generalization.rattle,
         structures=settings("structures", exclude={"rattle"}),
         graph=settings("graph"),
-        rounds=SETTINGS.network.convolutions,
+        rounds=SETTINGS.network.n_convolutions,
         code=code("rattle.py"),
     script:
         "../scripts/rattle.py"
@@ -147,21 +146,25 @@ rule compare_rattle:
 
 use rule train as train_split with:
     input:
-        graphs=graphs_of_entry,
+        graphs=graphs_of_run,
         hosts=lambda wildcards: hosts_of_split(wildcards.split),
     output:
-        model=f"results/splits/{PLACE}/model.pt",
-        history=f"results/splits/{PLACE}/history.csv",
-        predictions=f"results/splits/{PLACE}/predictions.csv",
-        audit=f"results/splits/{PLACE}/audit.json",
+        model=f"results/splits/{SPLIT_RUN}/model.pt",
+        history=f"results/splits/{SPLIT_RUN}/history.csv",
+        predictions=f"results/splits/{SPLIT_RUN}/predictions.csv",
+        audit=f"results/splits/{SPLIT_RUN}/audit.json",
     log:
-        f"results/logs/train_split/{PLACE}.log",
+        f"results/logs/train_split/{SPLIT_RUN}.log",
+    benchmark:
+        f"results/benchmarks/train_split/{SPLIT_RUN}.tsv"
     params:
+        pooling=pooling_of_run,
+        convolution=convolution_of_run,
         network=settings("network"),
         training=lambda wildcards: settings("training", exclude={"device"})
         | {"split": wildcards.split},
-        state=placed(f"results/state/splits/{PLACE}"),
-        code=code("train.py"),
+        state=placed(f"results/state/splits/{SPLIT_RUN}"),
+        code=code_of_training,
 
 
 rule compare_splits:
@@ -186,32 +189,32 @@ rule compare_splits:
         "../scripts/compare_splits.py"
 
 
-rule classify_defect_types:
+use rule train as train_defect_types with:
     input:
-        graphs_of_entry,
+        graphs=graphs_of_run,
     output:
-        "results/defect_types/{supercell}/{pooling}/{convolution}.csv",
+        model=f"results/defect_types/{TYPES_RUN}/model.pt",
+        history=f"results/defect_types/{TYPES_RUN}/history.csv",
+        predictions=f"results/defect_types/{TYPES_RUN}/predictions.csv",
+        audit=f"results/defect_types/{TYPES_RUN}/audit.json",
     log:
-        "results/logs/classify_defect_types/{supercell}/{pooling}/{convolution}.log",
-    conda:
-        "../envs/environment.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(20),
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        f"results/logs/train_defect_types/{TYPES_RUN}.log",
+    benchmark:
+        f"results/benchmarks/train_defect_types/{TYPES_RUN}.tsv"
     params:
-        defects=SETTINGS.defects,
+        defect_types=SETTINGS.defects,
+        pooling=pooling_of_run,
+        convolution=convolution_of_run,
         network=settings("network"),
-        training=settings("training", exclude={"device", "split"}),
-        code=code("classify_defect_types.py"),
-    script:
-        "../scripts/classify_defect_types.py"
+        training=settings("training", exclude={"device"}) | {"split": "formula"},
+        state=placed(f"results/state/defect_types/{TYPES_RUN}"),
+        code=code_of_training,
 
 
 rule compare_defect_types:
     input:
-        which=[
-            f"results/defect_types/{cell}/{pooling}/{convolution}.csv"
+        defect_types=[
+            f"results/defect_types/{cell}/{pooling}/{convolution}/predictions.csv"
             for cell, pooling, convolution in ANY_ENTRIES
         ],
         any_defect=[
@@ -219,7 +222,7 @@ rule compare_defect_types:
             for cell, pooling, convolution in ANY_ENTRIES
         ],
     output:
-        which="results/defect_types.csv",
+        defect_types="results/defect_types.csv",
         confusion="results/confusion.csv",
         any_defect="results/any.csv",
         plot=plot("confusion", "Beyond the table", "which defect it is"),
@@ -254,7 +257,7 @@ rule list_misclassified:
     params:
         entries=ENTRIES,
         shards=SHARDS,
-        rounds=SETTINGS.network.convolutions,
+        rounds=SETTINGS.network.n_convolutions,
         code=code("list_misclassified.py"),
     script:
         "../scripts/list_misclassified.py"

@@ -1,21 +1,25 @@
-"""Graphs of one defect and supercell become a trained, tested network: one entry of the table."""
+"""Graphs of one defect and supercell become trained, tested networks: one run, a row of the table."""
+
+RUN = "{defect}/{supercell}/{pooling}/{convolution}"
 
 
 rule train:
     input:
-        graphs=graphs_of_entry,
+        graphs=graphs_of_run,
         hosts=hosts_of_split(SETTINGS.training.split),
     output:
-        model="results/training/{defect}/{supercell}/{pooling}/{convolution}/model.pt",
-        history="results/training/{defect}/{supercell}/{pooling}/{convolution}/history.csv",
-        predictions="results/training/{defect}/{supercell}/{pooling}/{convolution}/predictions.csv",
-        audit="results/training/{defect}/{supercell}/{pooling}/{convolution}/audit.json",
+        model=f"results/training/{RUN}/model.pt",
+        history=f"results/training/{RUN}/history.csv",
+        predictions=f"results/training/{RUN}/predictions.csv",
+        audit=f"results/training/{RUN}/audit.json",
     log:
-        "results/logs/train/{defect}/{supercell}/{pooling}/{convolution}.log",
+        f"results/logs/train/{RUN}.log",
+    benchmark:
+        f"results/benchmarks/train/{RUN}.tsv"
     conda:
         "../envs/environment.yaml"
-    # One thread an entry: the same figures on any number of cores, and two entries side by side
-    # are faster than one on two threads.
+    # One thread a run: the same results on any number of cores, and two runs side by side are
+    # faster than one on two threads.
     threads: 1
     resources:
         mem_mb=memory(20),
@@ -23,10 +27,12 @@ rule train:
             (240 + 5 * input.size_mb) * attempt
         ),
     params:
+        pooling=pooling_of_run,
+        convolution=convolution_of_run,
         network=settings("network"),
         training=settings("training", exclude={"device"}),
-        # Not among the outputs, which a failed job loses: the epoch to go on from lies here.
-        state=placed("results/state/{defect}/{supercell}/{pooling}/{convolution}"),
-        code=code("train.py"),
+        # Not among the outputs, which a failed job loses: the checkpoint lies here.
+        state=placed(f"results/state/{RUN}"),
+        code=code_of_training,
     script:
         "../scripts/train.py"

@@ -13,15 +13,18 @@ from defectpool.structures.labels import PRISTINE, defect_type_of
 with logging_to(snakemake.log[0]):
     names = [PRISTINE, *snakemake.params.defects]
     confusions, figures, found = [], [], []
-    for entry, which, any_defect in zip(
-        snakemake.params.entries, snakemake.input.which, snakemake.input.any_defect, strict=True
+    for entry, classified, any_defect in zip(
+        snakemake.params.entries,
+        snakemake.input.defect_types,
+        snakemake.input.any_defect,
+        strict=True,
     ):
         key = dict(zip(table.KEY[1:], entry, strict=True))
-        predictions = defect_types.read(Path(which))
+        predictions = defect_types.read(Path(classified))
         confusions.append(defect_types.confusion(predictions, names).assign(**key))
         figures.append(key | defect_types.figures(predictions, names, snakemake.params.bootstrap))
         binary = read_predictions(Path(any_defect))
-        binary["kind"] = [
+        binary["defect_type"] = [
             defect_type_of(name, formula, 1)
             for name, formula in zip(binary["name"], binary["formula"], strict=True)
         ]
@@ -31,7 +34,7 @@ with logging_to(snakemake.log[0]):
         for each in (confusions, found)
     )
     table.write_csv(confusion, Path(snakemake.output.confusion))
-    table.write_csv(pd.DataFrame(figures), Path(snakemake.output.which))
+    table.write_csv(pd.DataFrame(figures), Path(snakemake.output.defect_types))
     table.write_csv(everything, Path(snakemake.output.any_defect))
     plots_generalization.confusion_matrices(confusion, [Path(p) for p in snakemake.output.plot])
     print(pd.DataFrame(figures).to_string(), everything.to_string(), sep="\n")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from defectpool.config import GraphSettings, StructuresSettings
 from defectpool.evaluation import generalization
-from defectpool.graphs.hdf5 import graph_set
+from defectpool.graphs.graph_set import graph_set
 from defectpool.materials.host import read_hosts
 from defectpool.reporting import table
 from defectpool.runtime.job_log import logging_to

@@ -1,43 +1,37 @@
-"""Train and test one entry of the table: a defect, a supercell, a pooling and a convolution."""
+"""Train and test one run: a row of the table, or a network that tells defect types apart."""
 
 from pathlib import Path
 
-from defectpool.campaign.nodes import gpu_was_given, mark_unusable_gpu
+from defectpool.campaign.nodes import device_on_this_node
 from defectpool.config import NetworkSettings, TrainingSettings, load
-from defectpool.errors import DefectpoolError
 from defectpool.graphs.hdf5 import read_shards
 from defectpool.materials.prototype_labels import read_prototypes
 from defectpool.runtime.job_log import logging_to
 from defectpool.runtime.lease import lease
-from defectpool.training.cross_validation import cross_validate
-from defectpool.training.device import choose
+from defectpool.training.cross_validation import Run, cross_validate
+from defectpool.training.objective import Binary, DefectTypes
 
-state = Path(snakemake.params.state)
+params, state = snakemake.params, Path(snakemake.params.state)
 
 with logging_to(snakemake.log[0]):
-    training = snakemake.params.training | {"device": load(snakemake.config).training.device}
-    if gpu_was_given() and choose("auto").type == "cpu":
-        node = mark_unusable_gpu(Path("results/state/unusable_gpus"), "torch cannot use the GPU")
-        print(f"the GPU that SLURM gave on node {node} cannot be used; next jobs leave it out")
-        if training["device"] == "cuda":
-            raise DefectpoolError(f"training.device: cuda, and node {node} has no usable GPU")
-    # There only for a split by prototype.
-    hosts = snakemake.input.hosts
+    wanted = load(snakemake.config).training.device
+    device = device_on_this_node(wanted, Path("results/state/unusable_gpus"))
+    hosts = snakemake.input.get("hosts")  # there only for a split by prototype
     prototypes = read_prototypes(Path(hosts[0])) if hosts else None
+    defects = params.get("defect_types")
+    run = Run(
+        pooling=params.pooling,
+        convolution=params.convolution,
+        network=NetworkSettings(**params.network),
+        training=TrainingSettings(**params.training | {"device": device}),
+        objective=DefectTypes.of(defects) if defects else Binary(),
+        title=" ".join(dict(snakemake.wildcards).values()),
+        code=params.code,
+        threads=snakemake.threads,
+    )
     # A Snakemake that was killed may have left this very job running.
     with lease(state / "lease") as held:
-        entry = snakemake.wildcards
-        outcome = cross_validate(
-            read_shards([Path(path) for path in snakemake.input.graphs]),
-            entry.pooling,
-            entry.convolution,
-            NetworkSettings(**snakemake.params.network),
-            TrainingSettings(**training),
-            state,
-            title=f"{entry.defect} {entry.supercell} {entry.pooling} {entry.convolution}",
-            code=snakemake.params.code,
-            threads=snakemake.threads,
-            prototypes=prototypes,
-        )
+        graphs = read_shards([Path(path) for path in snakemake.input.graphs])
+        artifacts = cross_validate(graphs, run, state, prototypes=prototypes)
         held.check()
-        outcome.write(**{name: Path(path) for name, path in snakemake.output.items()})
+        artifacts.write(**{name: Path(path) for name, path in snakemake.output.items()})

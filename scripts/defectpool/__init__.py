@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from defectpool.graphs import cif_to_graph, graph
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
     from defectpool.network.cgcnn import CrystalGraphNetwork
-    from defectpool.training.artifacts import load_models
+    from defectpool.network.model_file import load_models
 
 __version__ = "0.2.0"
 
@@ -19,10 +19,10 @@ __all__ = ["CrystalGraphNetwork", "GraphSet", "cif_to_graph", "graph", "load_mod
 
 _MODULES = {
     "CrystalGraphNetwork": "defectpool.network.cgcnn",
-    "GraphSet": "defectpool.graphs.hdf5",
+    "GraphSet": "defectpool.graphs.graph_set",
     "cif_to_graph": "defectpool.graphs",
     "graph": "defectpool.graphs",
-    "load_models": "defectpool.training.artifacts",
+    "load_models": "defectpool.network.model_file",
 }
 
 

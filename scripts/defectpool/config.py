@@ -5,6 +5,9 @@ applied to point defects). `config/config.yaml`, its JSON schema and the table o
 `config/README.md` are generated from these types by `python scripts/generate_config.py`.
 """
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,11 +21,12 @@ from pydantic import (
 )
 
 from defectpool.errors import DefectpoolError
+from defectpool.runtime import registry
 from defectpool.supercell_labels import cells, supercell_label
 
+NETWORK = Path(__file__).parent / "network"
+
 DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
-Pooling = Literal["mean", "max", "sum", "softmax", "contrast", "outlier"]
-Convolution = Literal["gated", "summed"]
 Split = Literal["formula", "random", "element", "prototype"]
 
 
@@ -38,6 +42,30 @@ def _unique(values: list[Any]) -> list[Any]:
     return values
 
 
+def _registered(module: str, decorator: str) -> Callable[[str], str]:
+    """Return a check that a name is registered in a module of the network, or is in a file."""
+
+    def check(name: str) -> str:
+        path, known = registry.file_of(name), registry.registered(NETWORK / module, decorator)
+        if path is None and name not in known:
+            raise ValueError(
+                f"choose from {', '.join(known)}, or give a file and a function in it, such as "
+                f"my_{decorator}s.py:mine"
+            )
+        if path is not None and registry.label(name) in known:
+            raise ValueError(f"{registry.label(name)} is taken; give the function another name")
+        return name
+
+    return check
+
+
+def _distinct_labels(names: list[str]) -> list[str]:
+    _unique([registry.label(name) for name in names])
+    return names
+
+
+Pooling = Annotated[str, AfterValidator(_registered("pooling.py", "pooling"))]
+Convolution = Annotated[str, AfterValidator(_registered("convolutions.py", "convolution"))]
 Supercell = Annotated[str, BeforeValidator(supercell_label), AfterValidator(_proper)]
 Species = Annotated[str, Field(pattern=r"^[A-Z][a-z]?$")]
 
@@ -179,12 +207,12 @@ class GraphSettings(Section):
 
     radius: float = Field(8.0, gt=0, le=20, description="Cutoff radius in Å.")
     max_neighbors: int = Field(12, ge=1, description="Neighbors kept for each site.")
-    ties: Literal["cut", "keep"] = Field(
-        "cut",
-        description="cut: exactly max_neighbors, in a fixed order where distances are equal; "
-        "keep: all of the last shell.",
+    shells: Literal["truncated", "complete"] = Field(
+        "truncated",
+        description="truncated: exactly max_neighbors, in a fixed order where distances are "
+        "equal; complete: all neighbors of the last shell.",
     )
-    resolution: float = Field(
+    distance_tolerance: float = Field(
         0.001, gt=0, le=0.05, description="Distances are rounded to this many Å."
     )
     compression: bool = Field(
@@ -197,10 +225,15 @@ class NetworkSettings(Section):
     """Size of the network (defaults as published)."""
 
     width: int = Field(64, ge=1, description="Features of a site.")
-    convolutions: int = Field(3, ge=1, description="Number of convolutions.")
+    n_convolutions: int = Field(3, ge=1, description="Number of convolutions.")
     hidden: int = Field(128, ge=1, description="Width of the hidden layer.")
     gaussians: int = Field(
         41, ge=2, description="Gaussians of the distance expansion, from 0 Å to the radius."
+    )
+    implementation: Literal["fast", "plain"] = Field(
+        "fast",
+        description="fast: convolutions with gradients written out; plain: the same ones as the "
+        "equations read, several times slower, to check against.",
     )
 
 
@@ -248,20 +281,24 @@ class ResultsSettings(Section):
     bootstrap: int = Field(
         2000, ge=100, description="Resamples of the hosts behind each 95 % interval."
     )
-    splits: Annotated[list[Split], AfterValidator(_unique)] = Field(
-        ["random", "element", "prototype"],
-        description="Splits that results/splits.csv compares with training.split.",
-    )
-    test_supercells: Annotated[list[Supercell], AfterValidator(_unique)] = Field(
+
+
+class GeneralizationSettings(Section):
+    """What the trained networks are tested on beyond the table (`snakemake beyond`)."""
+
+    supercells: Annotated[list[Supercell], AfterValidator(_unique)] = Field(
         ["1x1", "2x2", "3x3", "4x4", "6x6", "8x8", "10x10"],
-        description="Supercells that the trained networks are tested on for results/generalization.csv, "
-        "besides those that are trained on.",
+        description="Supercells of results/generalization.csv, besides those that are trained on.",
     )
-    test_rattle: Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(_unique)] = Field(
+    rattle: Annotated[list[Annotated[float, Field(ge=0)]], AfterValidator(_unique)] = Field(
         [0.0, 0.01, 0.02, 0.05, 0.1],
         min_length=1,
-        description="Displacements in Å, as structures.rattle, that the trained networks are "
-        "tested on for results/rattle.csv.",
+        description="Displacements in Å, as structures.rattle, of results/rattle.csv.",
+    )
+    splits: Annotated[list[Split], AfterValidator(_unique)] = Field(
+        ["random", "element", "prototype"],
+        description="Splits that results/splits.csv compares with training.split; each trains all "
+        "runs of the table anew.",
     )
 
 
@@ -286,15 +323,24 @@ class Config(Section):
     structures: StructuresSettings = StructuresSettings()
     examples: ExamplesSettings = ExamplesSettings()
     graph: GraphSettings = GraphSettings()
-    poolings: Annotated[list[Pooling], Field(min_length=1), AfterValidator(_unique)] = Field(
-        ["mean", "max"], description="Poolings that are compared."
+    poolings: Annotated[list[Pooling], Field(min_length=1), AfterValidator(_distinct_labels)] = (
+        Field(
+            ["mean", "max"],
+            description="Poolings that are compared: mean, max, sum, softmax, contrast, outlier, "
+            "or one of your own (my_poolings.py:my_function).",
+        )
     )
-    convolutions: Annotated[list[Convolution], Field(min_length=1), AfterValidator(_unique)] = (
-        Field(["gated"], description="Convolutions: gated (eq. 5), summed (eq. 4).")
+    convolutions: Annotated[
+        list[Convolution], Field(min_length=1), AfterValidator(_distinct_labels)
+    ] = Field(
+        ["gated"],
+        description="Convolutions that are compared: gated (eq. 5), summed (eq. 4), or one of "
+        "your own (my_convolutions.py:MyClass).",
     )
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     results: ResultsSettings = ResultsSettings()
+    generalization: GeneralizationSettings = GeneralizationSettings()
     shards: int = Field(
         1,
         ge=1,
@@ -310,6 +356,41 @@ class Config(Section):
         return self
 
 
+# Keys of version 0.1 and what they are called now; where values were renamed, too, those.
+RENAMED: dict[str, tuple[str, dict[Any, Any]]] = {
+    "graph.ties": ("graph.shells", {"cut": "truncated", "keep": "complete"}),
+    "graph.resolution": ("graph.distance_tolerance", {}),
+    "network.convolutions": ("network.n_convolutions", {}),
+    "results.test_supercells": ("generalization.supercells", {}),
+    "results.test_rattle": ("generalization.rattle", {}),
+    "results.splits": ("generalization.splits", {}),
+}
+
+
+def renamed(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Give keys of version 0.1 their present names.
+
+    Returns
+    -------
+    tuple
+        The configuration, and a warning for each old key.
+    """
+    found = {key: dict(value) if isinstance(value, dict) else value for key, value in raw.items()}
+    warnings = []
+    for old, (new, values) in RENAMED.items():
+        (section, key), (new_section, new_key) = old.split("."), new.split(".")
+        if not isinstance(found.get(section), dict) or key not in found[section]:
+            continue
+        value = found[section].pop(key)
+        target = found.setdefault(new_section, {})
+        if isinstance(target, dict):
+            target[new_key] = values.get(value, value) if values else value
+            warnings.append(
+                f"{old} is now called {new}; the old name works in this version, not in the next"
+            )
+    return found, warnings
+
+
 def load(raw: dict[str, Any]) -> Config:
     """Check a configuration as read from YAML.
 
@@ -318,6 +399,9 @@ def load(raw: dict[str, Any]) -> Config:
     DefectpoolError
         Lists every key that is unknown or has an impossible value.
     """
+    raw, warnings = renamed(raw)
+    for warning in warnings:
+        print(f"config: {warning}", file=sys.stderr)
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

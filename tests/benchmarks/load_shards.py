@@ -23,7 +23,8 @@ import torch
 from structure_to_graph import ROOT, hosts, shortest, vacancies
 
 from defectpool.config import GraphSettings
-from defectpool.graphs.hdf5 import GraphSet, read_shards, to_data, write_shard
+from defectpool.graphs.graph_set import GraphSet, to_data
+from defectpool.graphs.hdf5 import read_shards, write_shard
 from defectpool.runtime.atomic_write import replacing
 
 SUPERCELLS = ("2x2", "6x6", "12x12")

@@ -31,7 +31,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from defectpool.config import GraphSettings, StructuresSettings
-from defectpool.graphs.hdf5 import graph_set
+from defectpool.graphs.graph_set import graph_set
 from defectpool.materials import embedded
 from defectpool.materials.host import Host
 from defectpool.materials.slab import standardize

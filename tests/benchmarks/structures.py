@@ -3,7 +3,7 @@
 Writes results/benchmarks/structures.csv (defect, supercell, implementation, structures_per_second)
 and prints the ratios. Both list all inequivalent defects of each host and build every one, in
 one process on one thread, in turns; what is told is processor time, the shorter of two passes.
-defectpool's structures are the defective supercells only, though it also builds their pristine supercells
+defectpool's structures are the defective supercells only, though it also builds the pristine ones
 and pymatgen-analysis-defects does not. The interstitials of the two are not the same thing: those
 of pymatgen-analysis-defects (Voronoi) include the vacuum.
 

@@ -1,18 +1,18 @@
 """Training step: defectpool against cgcnn2's model and torch_geometric's CGConv.
 
-Vacancy pairs of the same hosts, batches of 64, 12 neighbors, ties cut, mean pooling, float32, two
+Vacancy pairs of the same hosts, batches of 64, 12 neighbors, shells cut, mean pooling, float32, two
 threads. All implementations take turns on the same batches, each in a process of its own, as its
 users run it. Of the steps on a batch the shortest counts, since other jobs on the machine disturb
 it least; told is the mean over batches.
 (On a busy machine ask for one thread: then processor time is taken, and no thread waits for
 another.) A step is all of it, from crystals in memory: the batch is put together (by cgcnn2's
-`collate_pool`, torch_geometric's `Batch`, our `Dataset`), forward, backward, optimizer.
+`collate_pool`, torch_geometric's `Batch`, our `CPUDataset`), forward, backward, optimizer.
 
 Writes training_step.csv (supercell, implementation, ms_per_graph), training_step.md (ratios, and
 the distance from the machine's limit) and training_step.svg and .png (cost against supercell).
 Where there is a GPU, training_step_cuda.* tells the same of it: ours cuts its batches there
-(`Resident`) and replays captured steps (`CapturedSteps`), the others put theirs together on the CPU
-and send them, as their users do.
+(`GPUDataset`) and replays captured steps (`CapturedSteps`), the others put theirs together on the
+CPU and send them, as their users do.
 
     python tests/benchmarks/training_step.py [folder [threads]]
 
@@ -49,16 +49,17 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import CGConv, global_mean_pool
 
 from defectpool.batching.batch import gaussian_expansion
-from defectpool.batching.gpu_dataset import Resident, dataset_on
+from defectpool.batching.dataset import dataset_on
+from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.graphs.elements import feature_table
-from defectpool.graphs.hdf5 import GraphSet, graph_set
+from defectpool.graphs.graph_set import GraphSet, graph_set
 from defectpool.network.cgcnn import initial_network
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.memory import keep_memory
 from defectpool.training.cuda_graphs import CapturedSteps
 from defectpool.training.device import describe
-from defectpool.training.stepper import train_step
+from defectpool.training.step import train_step
 
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = {"2x2": 8, "4x4": 6, "6x6": 5, "8x8": 3, "12x12": 2}
@@ -115,7 +116,7 @@ class CGConvNetwork(nn.Module):
         self.embedding = nn.Linear(92, size.width)
         self.convs = nn.ModuleList(
             CGConv(size.width, dim=size.gaussians, batch_norm=True)
-            for _ in range(size.convolutions)
+            for _ in range(size.n_convolutions)
         )
         self.hidden = nn.Linear(size.width, size.hidden)
         self.out = nn.Linear(size.hidden, 1)
@@ -181,11 +182,11 @@ def implementation(
     forward: Callable[[Rows], tuple[Tensor, Tensor]]
     if name in ("compressed", "full"):
         keep_memory()
-        dataset = dataset_on(device, graphs, size.convolutions, size.gaussians)
+        dataset = dataset_on(device, graphs, size.n_convolutions, size.gaussians)
         ours = network = initial_network("mean", "gated", size, 8.0, 0).to(device)
 
         captured = None
-        if capture and device.type == "cuda" and isinstance(dataset, Resident):
+        if capture and device.type == "cuda" and isinstance(dataset, GPUDataset):
             captured = CapturedSteps(ours, dataset)
 
         def step(rows: Rows) -> None:
@@ -323,7 +324,7 @@ def report(table: pd.DataFrame, loads: dict[str, Load], device: torch.device, th
         "# Training step",
         "",
         f"Vacancy pairs of {HOSTS} hosts from {hosts(1)[0].source}, batch {BATCH}, {NEIGHBORS} "
-        f"neighbors, ties cut, {describe(device)}, {threads} thread(s), torch "
+        f"neighbors, shells cut, {describe(device)}, {threads} thread(s), torch "
         f"{torch.__version__}; milliseconds a graph, the shortest step on each batch.",
         "",
         "| supercell | sites | compressed | full | cgcnn2 | pyg_cgconv | cgcnn2 / compressed "

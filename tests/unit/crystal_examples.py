@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from defectpool.config import GraphSettings
 from defectpool.graphs.elements import feature_table
-from defectpool.graphs.hdf5 import GraphSet, graph_set
+from defectpool.graphs.graph_set import GraphSet, graph_set
 
 SULFIDES = [
     (metal + anion + "2", kind, a, thickness)
@@ -71,11 +71,16 @@ def pair(
 
 
 def graphs(
-    examples: list[Example], *, compression: bool = True, rounds: int = 3, ties: str = "cut",
-    radius: float = 6.0, max_neighbors: int = 12,
-) -> GraphSet:  # fmt: skip
+    examples: list[Example],
+    *,
+    compression: bool = True,
+    rounds: int = 3,
+    shells: str = "truncated",
+    radius: float = 6.0,
+    max_neighbors: int = 12,
+) -> GraphSet:
     settings = GraphSettings(
-        radius=radius, max_neighbors=max_neighbors, ties=ties, compression=compression
+        radius=radius, max_neighbors=max_neighbors, shells=shells, compression=compression
     )
     return graph_set(examples, settings, rounds)
 

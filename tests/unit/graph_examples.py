@@ -84,8 +84,8 @@ def slow_neighbors(c: Crystal, radius: float) -> list[list[tuple[float, int, tup
     return found
 
 
-def slow_bin(distance: float, resolution: float) -> int:
-    return math.floor(distance / resolution + PHASE)
+def slow_bin(distance: float, tolerance: float) -> int:
+    return math.floor(distance / tolerance + PHASE)
 
 
 def slow_mix(value: int) -> int:
@@ -96,18 +96,18 @@ def slow_mix(value: int) -> int:
 
 
 def slow_edges(
-    c: Crystal, radius: float, max_neighbors: int, ties: str, resolution: float
+    c: Crystal, radius: float, max_neighbors: int, shells: str, tolerance: float
 ) -> list[list[tuple[float, int, tuple[float, ...]]]]:
     """The neighbors of each site that its graph has."""
-    shells = []
+    complete = []
     lasts = []
     for near in slow_neighbors(c, radius):
         near.sort()
         last = near[max_neighbors - 1][0] if len(near) >= max_neighbors else math.inf
-        shells.append([entry for entry in near if entry[0] <= last + TIE_TOLERANCE])
+        complete.append([entry for entry in near if entry[0] <= last + TIE_TOLERANCE])
         lasts.append(last)
-    if ties == "keep":
-        return shells
+    if shells == "complete":
+        return complete
     colors = [[slow_mix(int(z)) for z in c.numbers]]
     for _ in range(3):
         old = colors[-1]
@@ -115,10 +115,10 @@ def slow_edges(
             [
                 slow_mix(
                     slow_mix(old[site])
-                    + sum(slow_mix(old[s] ^ slow_mix(slow_bin(d, resolution))) for d, s, _ in shell)
+                    + sum(slow_mix(old[s] ^ slow_mix(slow_bin(d, tolerance))) for d, s, _ in shell)
                     & MASK
                 )
-                for site, shell in enumerate(shells)
+                for site, shell in enumerate(complete)
             ]
         )
 
@@ -129,7 +129,7 @@ def slow_edges(
         return (*environment, *(math.floor(x / 0.01 + PHASE) for x in vector))
 
     graph = []
-    for shell, last in zip(shells, lasts, strict=True):
+    for shell, last in zip(complete, lasts, strict=True):
         inside = [entry for entry in shell if entry[0] < last - TIE_TOLERANCE]
         tied = [entry for entry in shell if entry[0] >= last - TIE_TOLERANCE]
         graph.append(inside + sorted(tied, key=rank)[: max_neighbors - len(inside)])

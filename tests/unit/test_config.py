@@ -35,9 +35,13 @@ def test_default_file_says_what_the_types_say():
 
 def test_defaults_are_the_published_protocol():
     config = Config()
-    assert (config.graph.radius, config.graph.max_neighbors, config.graph.ties) == (8.0, 12, "cut")
+    assert (config.graph.radius, config.graph.max_neighbors, config.graph.shells) == (
+        8.0,
+        12,
+        "truncated",
+    )
     network = config.network
-    assert (network.gaussians, network.convolutions, network.width, network.hidden) == (
+    assert (network.gaussians, network.n_convolutions, network.width, network.hidden) == (
         41,
         3,
         64,
@@ -98,7 +102,8 @@ def test_every_key_is_described():
 
 def test_config_imports_nothing_heavy():
     heavy = "{'numpy', 'torch', 'ase', 'pymatgen', 'pandas', 'h5py'}"
-    code = f"import sys, defectpool.config, defectpool.runtime.code_digest; print({heavy} & set(sys.modules))"
+    modules = "defectpool.config, defectpool.runtime.code_digest"
+    code = f"import sys, {modules}; print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts"
     )
@@ -108,5 +113,5 @@ def test_config_imports_nothing_heavy():
 def test_the_best_campaign_is_a_campaign():
     text = (ROOT / "config" / "beyond.yaml").read_text(encoding="utf-8")
     settings = load(YAML(typ="safe", pure=True).load(text))
-    assert settings.graph.ties == "keep"
+    assert settings.graph.shells == "complete"
     assert "outlier" in settings.poolings

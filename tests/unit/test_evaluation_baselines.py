@@ -9,7 +9,7 @@ import pytest
 from defectpool.config import GraphSettings, StructuresSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import baselines
-from defectpool.graphs.hdf5 import graph_set
+from defectpool.graphs.graph_set import graph_set
 from defectpool.materials import embedded
 from defectpool.structures.build import build_structures
 from defectpool.training.splits import host_disjoint_folds

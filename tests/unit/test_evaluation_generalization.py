@@ -6,14 +6,14 @@ import pytest
 import torch
 from crystal_examples import graphs, pair
 
-from defectpool.batching.cpu_dataset import Dataset
+from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import generalization
+from defectpool.network.model_file import load_models
 from defectpool.reporting import plots_generalization, table
 from defectpool.supercell_labels import cells
-from defectpool.training.artifacts import load_models
-from defectpool.training.cross_validation import cross_validate
+from defectpool.training.cross_validation import Run, cross_validate
 
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=2, folds=3, repeats=2, batch_size=8, device="cpu")
@@ -26,7 +26,7 @@ def campaign(size, hosts=12):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    outcome = cross_validate(campaign(2), "max", "gated", NETWORK, TRAINING, folder / "state")
+    outcome = cross_validate(campaign(2), Run("max", "gated", NETWORK, TRAINING), folder / "state")
     files = {n: folder / n for n in ("model", "history", "predictions", "audit")}
     outcome.write(**files)
     return outcome, files
@@ -37,7 +37,7 @@ def test_where_it_was_trained_nothing_changes(trained):
     outcome, files = trained
     same = campaign(2)
     found = generalization.test(
-        load_models(files["model"]), outcome.predictions, same, Dataset(same, 3, 11)
+        load_models(files["model"]), outcome.predictions, same, CPUDataset(same, 3, 11)
     )
     for column in ("structure", "host", "repeat", "fold", "label"):
         assert (found[column] == outcome.predictions[column]).all()
@@ -48,13 +48,13 @@ def test_each_host_goes_to_the_network_that_never_saw_it(trained):
     outcome, files = trained
     other = campaign(3, hosts=15)  # three of them unknown to the networks
     models = load_models(files["model"])
-    found = generalization.test(models, outcome.predictions, other, Dataset(other, 3, 11))
+    found = generalization.test(models, outcome.predictions, other, CPUDataset(other, 3, 11))
     assert set(found["host"]) == set(outcome.predictions["host"])
     trained_in = outcome.predictions.set_index(["repeat", "host"])["fold"]
     for row in found.itertuples():
         assert (trained_in.loc[(row.repeat, row.host)] == row.fold).all()
     # one by one, by the network itself
-    plain = Dataset(other, 3, 11, merge=False)
+    plain = CPUDataset(other, 3, 11, merge=False)
     networks = {(repeat, fold): network for repeat, fold, network in models}
     for row in found.sample(8, random_state=0).itertuples():
         number = list(other.structure).index(row.structure)
@@ -70,7 +70,7 @@ def test_a_random_split_is_refused(trained):
     mixed.loc[mixed["label"] == 1, "fold"] = (mixed["fold"] + 1) % 3
     other = campaign(2)
     with pytest.raises(DefectpoolError, match=r"training\.split"):
-        generalization.test(load_models(files["model"]), mixed, other, Dataset(other, 3, 11))
+        generalization.test(load_models(files["model"]), mixed, other, CPUDataset(other, 3, 11))
 
 
 def test_no_host_in_common(trained):
@@ -78,7 +78,7 @@ def test_no_host_in_common(trained):
     other = graphs(pair(20, "vacancy", 2))
     with pytest.raises(DefectpoolError, match="no structure of a host"):
         generalization.test(
-            load_models(files["model"]), outcome.predictions, other, Dataset(other, 3, 11)
+            load_models(files["model"]), outcome.predictions, other, CPUDataset(other, 3, 11)
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from defectpool.batching.cpu_dataset import Dataset
+from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.config import (
     GraphSettings,
     NetworkSettings,
@@ -16,12 +16,12 @@ from defectpool.config import (
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import localization
 from defectpool.evaluation.localization import all_surroundings as around
-from defectpool.graphs.hdf5 import graph_set
+from defectpool.graphs.graph_set import graph_set
 from defectpool.materials import embedded
 from defectpool.network.cgcnn import initial_network
 from defectpool.network.pooling import POOLINGS
 from defectpool.structures.build import build_structures
-from defectpool.training.cross_validation import cross_validate
+from defectpool.training.cross_validation import Run, cross_validate
 
 SMALL = NetworkSettings(width=12, hidden=8)
 
@@ -43,7 +43,7 @@ def network_of(pooling):
 
 
 def scores_of_sites(network, graphs, method):
-    batch = Dataset(graphs, 3, SMALL.gaussians, dtype=torch.float64, merge=True).batch(
+    batch = CPUDataset(graphs, 3, SMALL.gaussians, dtype=torch.float64, merge=True).batch(
         np.arange(len(graphs)), gradients=False
     )
     nodes = localization.site_scores(network, batch, method).numpy()
@@ -73,7 +73,7 @@ def test_scores_do_not_depend_on_compression(pooling, method):
 
 
 def features_of_sites(network, graphs):
-    batch = Dataset(graphs, 3, SMALL.gaussians, dtype=torch.float64, merge=False).batch(
+    batch = CPUDataset(graphs, 3, SMALL.gaussians, dtype=torch.float64, merge=False).batch(
         np.arange(len(graphs)), gradients=False
     )
     with torch.no_grad():
@@ -165,9 +165,8 @@ def test_distances_go_through_the_borders_of_the_cell():
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("entry")
     structures, graphs = built("substitution", "2x2", hosts=12)
-    outcome = cross_validate(
-        graphs, "max", "gated", SMALL, TrainingSettings(epochs=8, folds=3), folder / "state"
-    )
+    run = Run("max", "gated", SMALL, TrainingSettings(epochs=8, folds=3))
+    outcome = cross_validate(graphs, run, folder / "state")
     names = {"model": "model.pt", "history": "h.csv", "predictions": "p.csv", "audit": "a.json"}
     outcome.write(**{key: folder / name for key, name in names.items()})
     return folder / "model.pt", graphs, structures, outcome.predictions

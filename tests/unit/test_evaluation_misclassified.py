@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 from crystal_examples import graphs, pair
 
+from defectpool.batching.merging import refine_graphs
 from defectpool.evaluation.misclassified import changed_sites, errors
-from defectpool.graphs.refinement import refine
 
 
 def plain_count(graph_set, rounds):
     """Sites of each graph whose color no site of the twin has, by sets."""
-    color = refine(graph_set, rounds).last
+    color = refine_graphs(graph_set, rounds).last
     spans = [slice(*graph_set.node_offset[i : i + 2]) for i in range(len(graph_set))]
     found = []
     for i, span in enumerate(spans):

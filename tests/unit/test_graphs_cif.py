@@ -29,11 +29,11 @@ def edges(data):
 
 
 @pytest.mark.parametrize("name", ["MoS2", "TiS2", "NaCl", "GeSeSnS"])
-@pytest.mark.parametrize("ties", ["cut", "keep"])
-def test_the_graph_of_a_cif(tmp_path, name, ties):
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
+def test_the_graph_of_a_cif(tmp_path, name, shells):
     atoms = vacancy(LAYERS[name], 2)
     path = written(tmp_path / "a.cif", atoms)
-    data = cif_to_graph(path, ties=ties)
+    data = cif_to_graph(path, shells=shells)
     data.validate()
     structure = Structure.from_file(path)
     assert data.x.dtype == data.pos.dtype == data.edge_attr.dtype == torch.float32
@@ -43,7 +43,7 @@ def test_the_graph_of_a_cif(tmp_path, name, ties):
     numbers = np.array(structure.atomic_numbers)
     assert np.array_equal(data.x.numpy(), feature_table()[numbers])
     c = Crystal(numbers, structure.cart_coords, structure.lattice.matrix, np.ones(3, dtype=int))
-    slow = slow_edges(c, 8.0, 12, ties, 0.001)
+    slow = slow_edges(c, 8.0, 12, shells, 0.001)
     (source, target), distance = edges(data)
     assert np.all(np.diff(target) >= 0)
     for site, near in enumerate(slow):

@@ -13,9 +13,10 @@ from graph_examples import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defectpool.graphs import compression
-from defectpool.graphs.compression import compress, mix, refine, uncompressed
+from defectpool.graphs import refinement
+from defectpool.graphs.compression import compress, uncompressed
 from defectpool.graphs.crystal_graph import distance_bins, edges_of
+from defectpool.graphs.refinement import mix, refine
 
 LAYERS = layers()
 
@@ -73,26 +74,26 @@ def test_any_graph_as_compressed_by_nested_tuples(sites, edges, kinds, colors, r
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("ties", ["cut", "keep"])
-def test_crystals_as_compressed_by_nested_tuples(name, ties):
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
+def test_crystals_as_compressed_by_nested_tuples(name, shells):
     c = crystal(vacancy(LAYERS[name], 3))
-    edges = edges_of([c], 8.0, 12, ties, 0.001)
+    edges = edges_of([c], 8.0, 12, shells, 0.001)
     bins = distance_bins(edges.distance, 0.001)
     for rounds in (0, 1, 3):
         assert_quotient(c.numbers, edges.target, edges.source, bins, rounds)
 
 
 @pytest.mark.parametrize("name", ["MoS2", "TiS2", "graphene", "NaCl", "GeSeSnS"])
-@pytest.mark.parametrize("ties", ["cut", "keep"])
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
 @pytest.mark.parametrize("rounds", [1, 2, 3])
-def test_message_passing_cannot_tell_the_compressed_graph(name, ties, rounds):
+def test_message_passing_cannot_tell_the_compressed_graph(name, shells, rounds):
     rattled = LAYERS[name].copy()
     rattled.rattle(0.05, seed=1)
     cells = [vacancy(LAYERS[name], 4), LAYERS[name].repeat((4, 4, 1)), vacancy(rattled, 3)]
     crystals = [crystal(atoms) for atoms in cells]
     numbers = np.concatenate([c.numbers for c in crystals])
     graph = np.repeat([0, 1, 2], [len(c.numbers) for c in crystals])
-    edges = edges_of(crystals, 8.0, 12, ties, 0.001)
+    edges = edges_of(crystals, 8.0, 12, shells, 0.001)
     bins = distance_bins(edges.distance, 0.001)
     full = uncompressed(len(numbers), edges.target, edges.source, bins)
     small = compress(graph * 128 + numbers, edges.target, edges.source, bins, rounds)
@@ -119,7 +120,7 @@ def test_message_passing_cannot_tell_the_compressed_graph(name, ties, rounds):
 
 def test_one_round_too_few_is_noticed_by_message_passing():
     c = crystal(vacancy(LAYERS["MoS2"], 6))
-    edges = edges_of([c], 8.0, 12, "cut", 0.001)
+    edges = edges_of([c], 8.0, 12, "truncated", 0.001)
     bins = distance_bins(edges.distance, 0.001)
     full = uncompressed(len(c.numbers), edges.target, edges.source, bins)
     small = compress(c.numbers, edges.target, edges.source, bins, 1)
@@ -135,7 +136,7 @@ def test_one_round_too_few_is_noticed_by_message_passing():
 
 def test_sites_and_edges_are_all_accounted_for():
     c = crystal(vacancy(LAYERS["TiS2"], 5))
-    edges = edges_of([c], 8.0, 12, "keep", 0.001)
+    edges = edges_of([c], 8.0, 12, "complete", 0.001)
     small = compress(c.numbers, edges.target, edges.source, distance_bins(edges.distance, 1e-3), 3)
     assert small.node_multiplicity.sum() == len(c.numbers)
     times = small.edge_multiplicity * small.node_multiplicity[small.target]
@@ -145,7 +146,7 @@ def test_sites_and_edges_are_all_accounted_for():
 def test_refinement_stops_where_it_splits_nothing():
     atoms = LAYERS["MoS2"].repeat((3, 3, 1))
     c = crystal(atoms)
-    edges = edges_of([c], 8.0, 12, "cut", 0.001)
+    edges = edges_of([c], 8.0, 12, "truncated", 0.001)
     bins = distance_bins(edges.distance, 0.001)
     few = refine(c.numbers, edges.target, edges.source, bins, 5)
     many = refine(c.numbers, edges.target, edges.source, bins, 10**9)
@@ -156,7 +157,7 @@ def test_refinement_stops_where_it_splits_nothing():
 def test_hashes_that_collide_merge_nothing(monkeypatch, seed):
     graph = random_graph(np.random.default_rng(seed), 20, 50, 3, 2)
     before = compress(*graph, 3)
-    monkeypatch.setattr(compression, "mix", lambda values: values & np.uint64(1))
+    monkeypatch.setattr(refinement, "mix", lambda values: values & np.uint64(1))
     after = compress(*graph, 3)
     for key, values in vars(before).items():
         assert np.array_equal(values, getattr(after, key)), key

@@ -12,18 +12,18 @@ from defectpool.graphs.crystal_graph import (
     bin_distances,
     distance_bins,
     edges_of,
-    environments,
     quotients,
 )
 from defectpool.graphs.neighbors import displacements
+from defectpool.graphs.refinement import environments
 
 LAYERS = layers()
 CRYSTALS = ["MoS2", "TiS2", "graphene", "NaCl", "GeSeSnS"]
 RESOLUTION = 0.001
 
 
-def cut_edges(c, ties="cut", max_neighbors=12):
-    return edges_of([c], 8.0, max_neighbors, ties, RESOLUTION)
+def cut_edges(c, shells="truncated", max_neighbors=12):
+    return edges_of([c], 8.0, max_neighbors, shells, RESOLUTION)
 
 
 def listed(c, edges, name=lambda site: site):
@@ -40,13 +40,13 @@ def listed(c, edges, name=lambda site: site):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("ties", ["cut", "keep"])
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
 @pytest.mark.parametrize("max_neighbors", [4, 12])
-def test_edges_as_chosen_one_by_one(name, ties, max_neighbors):
+def test_edges_as_chosen_one_by_one(name, shells, max_neighbors):
     for atoms in (LAYERS[name], vacancy(LAYERS[name], 2)):
         c = crystal(atoms)
-        fast = edges_of([c], 6.0, max_neighbors, ties, RESOLUTION)
-        slow = slow_edges(c, 6.0, max_neighbors, ties, RESOLUTION)
+        fast = edges_of([c], 6.0, max_neighbors, shells, RESOLUTION)
+        slow = slow_edges(c, 6.0, max_neighbors, shells, RESOLUTION)
         plain = Counter(
             (target, source, *np.round(np.array(vector) + 1e-9, 3).tolist())
             for target, near in enumerate(slow)
@@ -57,7 +57,7 @@ def test_edges_as_chosen_one_by_one(name, ties, max_neighbors):
 
 def test_edges_of_many_crystals_are_those_of_each():
     crystals = [crystal(vacancy(LAYERS[name], 2)) for name in CRYSTALS]
-    together = edges_of(crystals, 8.0, 12, "cut", RESOLUTION)
+    together = edges_of(crystals, 8.0, 12, "truncated", RESOLUTION)
     first = 0
     for c in crystals:
         alone = cut_edges(c)
@@ -69,15 +69,15 @@ def test_edges_of_many_crystals_are_those_of_each():
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
-@pytest.mark.parametrize("ties", ["cut", "keep"])
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_the_order_of_the_atoms_does_not_matter(name, ties, seed):
+def test_the_order_of_the_atoms_does_not_matter(name, shells, seed):
     c = crystal(vacancy(LAYERS[name], 3))
     order = np.random.default_rng(seed).permutation(len(c.numbers))
     shuffled = Crystal(c.numbers[order], c.positions[order], c.cell, c.pbc)
-    found = listed(shuffled, cut_edges(shuffled, ties), lambda site: int(order[site]))
-    assert found == listed(c, cut_edges(c, ties))
+    found = listed(shuffled, cut_edges(shuffled, shells), lambda site: int(order[site]))
+    assert found == listed(c, cut_edges(c, shells))
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
@@ -101,35 +101,37 @@ def test_rotation_leaves_whole_shells_and_what_the_cut_sees(name, angle):
     turned.rotate(angle, "z", rotate_cell=True)
     a, b = crystal(atoms), crystal(turned)
 
-    def seen(c, ties):
-        edges = cut_edges(c, ties)
-        whole = cut_edges(c, "keep")
+    def seen(c, shells):
+        edges = cut_edges(c, shells)
+        whole = cut_edges(c, "complete")
         bins = distance_bins(whole.distance + 3e-4, RESOLUTION)  # off the edges of the bins
-        color = environments(c.numbers, whole.target, whole.source, bins)[-1]
+        color = environments(c.numbers, whole.target, whole.source, bins, 3)[-1]
         distance = np.round(edges.distance, 6)
         return Counter(
             zip(edges.target.tolist(), color[edges.source].tolist(), distance.tolist(), strict=True)
         )
 
-    for ties in ("keep", "cut"):
-        assert seen(a, ties) == seen(b, ties)
+    for shells in ("complete", "truncated"):
+        assert seen(a, shells) == seen(b, shells)
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
-@pytest.mark.parametrize("ties", ["cut", "keep"])
-def test_a_supercell_has_the_edges_of_its_cell(name, ties):
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
+def test_a_supercell_has_the_edges_of_its_cell(name, shells):
     small, large = crystal(LAYERS[name]), crystal(LAYERS[name].repeat((3, 2, 1)))
     sites = len(small.numbers)
-    repeated = listed(large, cut_edges(large, ties), lambda site: site % sites)
-    cell = listed(small, cut_edges(small, ties))
+    repeated = listed(large, cut_edges(large, shells), lambda site: site % sites)
+    cell = listed(small, cut_edges(small, shells))
     assert repeated == Counter({key: 6 * n for key, n in cell.items()})
 
 
 @pytest.mark.parametrize("name", CRYSTALS)
-@pytest.mark.parametrize("ties", ["cut", "keep"])
-def test_a_perfect_supercell_compresses_to_the_graph_of_its_cell(name, ties):
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
+def test_a_perfect_supercell_compresses_to_the_graph_of_its_cell(name, shells):
     sizes = {
-        n: quotients([crystal(LAYERS[name].repeat((n, n, 1)))], 8.0, 12, ties, RESOLUTION, rounds=3)
+        n: quotients(
+            [crystal(LAYERS[name].repeat((n, n, 1)))], 8.0, 12, shells, RESOLUTION, rounds=3
+        )
         for n in (1, 2, 6)
     }
     for quotient in sizes.values():
@@ -140,9 +142,9 @@ def test_a_perfect_supercell_compresses_to_the_graph_of_its_cell(name, ties):
     assert np.array_equal(sizes[6].node_multiplicity, 36 * sizes[1].node_multiplicity)
 
 
-def seen_by_a_network(atoms, ties):
+def seen_by_a_network(atoms, shells):
     """Classes by element and size, and the mean feature after three convolutions."""
-    quotient = quotients([crystal(atoms)], 8.0, 12, ties, RESOLUTION, rounds=3)
+    quotient = quotients([crystal(atoms)], 8.0, 12, shells, RESOLUTION, rounds=3)
     numbers = atoms.numbers[quotient.representative]
     weight = quotient.node_multiplicity
     features, _ = message_passing(
@@ -163,9 +165,9 @@ def seen_by_a_network(atoms, ties):
 def test_the_compressed_graph_is_that_of_the_crystal_not_of_its_description(
     name, seed, angle, shift
 ):
-    def assert_alike(first, second, ties):
+    def assert_alike(first, second, shells):
         (classes, features), (others, theirs) = (
-            seen_by_a_network(each, ties) for each in (first, second)
+            seen_by_a_network(each, shells) for each in (first, second)
         )
         assert classes == others
         np.testing.assert_allclose(features, theirs, rtol=1e-10)
@@ -174,17 +176,17 @@ def test_the_compressed_graph_is_that_of_the_crystal_not_of_its_description(
     other = atoms[np.random.default_rng(seed).permutation(len(atoms))]
     other.translate(shift)
     other.wrap()
-    assert_alike(atoms, other, "cut")
+    assert_alike(atoms, other, "truncated")
     other.rotate(angle, "z", rotate_cell=True)
-    assert_alike(atoms, other, "keep")
+    assert_alike(atoms, other, "complete")
 
 
-@pytest.mark.parametrize("ties", ["cut", "keep"])
-def test_the_cost_of_a_defect_stops_growing_with_the_supercell(ties):
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
+def test_the_cost_of_a_defect_stops_growing_with_the_supercell(shells):
     sizes = {}
     for n in (6, 10, 14):
         c = crystal(vacancy(LAYERS["MoS2"], n))
-        quotient = quotients([c], 8.0, 12, ties, RESOLUTION, rounds=3)
+        quotient = quotients([c], 8.0, 12, shells, RESOLUTION, rounds=3)
         sizes[n] = (len(quotient.node_multiplicity), len(quotient.source))
     assert sizes[14] == sizes[10]
     assert sizes[10][1] <= 1.3 * sizes[6][1]
@@ -192,7 +194,7 @@ def test_the_cost_of_a_defect_stops_growing_with_the_supercell(ties):
 
 def test_the_cut_of_2h_mos2():
     c = crystal(LAYERS["MoS2"].repeat((4, 4, 1)))
-    whole, edges = cut_edges(c, "keep"), cut_edges(c)
+    whole, edges = cut_edges(c, "complete"), cut_edges(c)
     molybdenum = c.numbers == 42
     assert set(np.bincount(edges.target)) == {12}
     # Mo: 6 S and 6 Mo, nothing to cut; S: 3 Mo, the S above, 6 S, and 3 Mo of which 2 are taken
@@ -209,7 +211,7 @@ def test_neighbors_with_other_surroundings_are_cut_alike_around_a_defect():
     atoms = vacancy(LAYERS["graphene"], 5)
     c = crystal(atoms)
     edges = cut_edges(c, max_neighbors=5)
-    slow = slow_edges(c, 8.0, 5, "cut", RESOLUTION)
+    slow = slow_edges(c, 8.0, 5, "truncated", RESOLUTION)
     assert [len(near) for near in slow] == np.bincount(edges.target).tolist()
 
 
@@ -218,16 +220,16 @@ def test_bins_hold_their_own_centers_and_short_decimals_are_far_from_edges():
     centers = bin_distances(bins, RESOLUTION)
     assert np.array_equal(distance_bins(centers, RESOLUTION), bins)
     short = np.arange(20_000, 80_000) / 10_000
-    for resolution in (0.001, 0.0005, 0.002, 0.01):
-        offset = short / resolution + 0.6180339887498949
+    for distance_tolerance in (0.001, 0.0005, 0.002, 0.01):
+        offset = short / distance_tolerance + 0.6180339887498949
         assert np.abs(offset - np.round(offset)).min() > 1e-3
-        error = bin_distances(distance_bins(short, resolution), resolution) - short
-        assert np.abs(error).max() <= resolution / 2
+        error = bin_distances(distance_bins(short, distance_tolerance), distance_tolerance) - short
+        assert np.abs(error).max() <= distance_tolerance / 2
 
 
 def test_an_isolated_atom_is_a_graph():
     lone = Atoms("He", cell=(20, 20, 20), pbc=(True, True, False))
     for rounds in (None, 3):
-        quotient = quotients([crystal(lone)], 8.0, 12, "cut", RESOLUTION, rounds)
+        quotient = quotients([crystal(lone)], 8.0, 12, "truncated", RESOLUTION, rounds)
         assert len(quotient.node_multiplicity) == 1
         assert len(quotient.source) == 0

@@ -12,9 +12,11 @@ from graph_examples import crystal, layer, layers
 
 from defectpool.config import GraphSettings
 from defectpool.errors import DefectpoolError
+from defectpool.graphs import graph_set as graph_set_module
 from defectpool.graphs import hdf5
 from defectpool.graphs.crystal_graph import distance_bins, edges_of
-from defectpool.graphs.hdf5 import GraphSet, graph_set, read_shards, to_data, write_shard
+from defectpool.graphs.graph_set import GraphSet, graph_set, to_data
+from defectpool.graphs.hdf5 import read_shards, write_shard
 from defectpool.structures.structure_files import DefectStructure
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -72,10 +74,10 @@ def assert_equal(first: GraphSet, second: GraphSet) -> None:
             assert values.dtype.kind == other.dtype.kind, key
 
 
-@pytest.mark.parametrize("ties", ["cut", "keep"])
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
 @pytest.mark.parametrize("compression", [True, False])
-def test_what_is_written_is_read(tmp_path, structures, ties, compression):
-    settings = GraphSettings(ties=ties, compression=compression)
+def test_what_is_written_is_read(tmp_path, structures, shells, compression):
+    settings = GraphSettings(shells=shells, compression=compression)
     counts = write_shard(tmp_path / "000.h5", iter(structures), settings, rounds=3)
     graphs = read_shards([tmp_path / "000.h5"])
     assert_equal(graphs, graph_set(structures, settings, 3))
@@ -94,7 +96,7 @@ def test_uncompressed_graphs_are_the_edges_of_each_structure(structures):
     assert np.all(graphs.node_multiplicity == 1)
     assert np.all(graphs.edge_multiplicity == 1)
     for i, structure in enumerate(structures):
-        edges = edges_of([crystal(structure.atoms)], 8.0, 12, "cut", 0.001)
+        edges = edges_of([crystal(structure.atoms)], 8.0, 12, "truncated", 0.001)
         mine = slice(*graphs.edge_offset[i : i + 2])
         distance = graphs.distances[graphs.edge_distance[mine]]
         ours = sorted(zip(graphs.target[mine], graphs.source[mine], distance.round(9), strict=True))
@@ -124,7 +126,7 @@ def test_compressed_graphs_stand_for_the_full_ones(structures):
 
 def test_batches_leave_no_trace(monkeypatch, structures):
     together = graph_set(structures, GraphSettings(), 3)
-    monkeypatch.setattr(hdf5, "BATCH_SITES", 1)
+    monkeypatch.setattr(graph_set_module, "BATCH_SITES", 1)
     assert_equal(graph_set(structures, GraphSettings(), 3), together)
 
 

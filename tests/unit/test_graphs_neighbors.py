@@ -62,35 +62,37 @@ def test_positions_outside_the_cell_change_nothing():
     c = crystal(atoms)
     moved = Crystal(c.numbers, c.positions + np.array([2, -3, 0]) @ c.cell, c.cell, c.pbc)
     for each in (c, moved):
-        edges = edges_of([each], 8.0, 12, "keep", 0.001)
+        edges = edges_of([each], 8.0, 12, "complete", 0.001)
         vectors = displacements([each], edges)
         assert np.allclose(np.linalg.norm(vectors, axis=1), edges.distance, atol=1e-9)
     scattered = c.positions + np.arange(len(c.numbers))[:, None] % 3 * c.cell[0]
     outside = Crystal(c.numbers, scattered, c.cell, c.pbc)
-    edges = edges_of([outside], 8.0, 12, "cut", 0.001)
-    before = edges_of([c], 8.0, 12, "cut", 0.001)
+    edges = edges_of([outside], 8.0, 12, "truncated", 0.001)
+    before = edges_of([c], 8.0, 12, "truncated", 0.001)
     assert listed(edges) == listed(before)
     vectors = displacements([outside], edges)
     assert np.allclose(np.linalg.norm(vectors, axis=1), edges.distance, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["MoS2", "NaCl", "GeSeSnS"])
-@pytest.mark.parametrize("ties", ["cut", "keep"])
-def test_periodicity_along_the_vacuum_changes_nothing_if_it_is_wider_than_the_radius(name, ties):
+@pytest.mark.parametrize("shells", ["truncated", "complete"])
+def test_periodicity_along_the_vacuum_changes_nothing_if_it_is_wider_than_the_radius(name, shells):
     atoms = vacancy(LAYERS[name], 2)
-    slab = edges_of([crystal(atoms)], 8.0, 12, ties, 0.001)
-    stack = edges_of([crystal(atoms, (1, 1, 1))], 8.0, 12, ties, 0.001)
+    slab = edges_of([crystal(atoms)], 8.0, 12, shells, 0.001)
+    stack = edges_of([crystal(atoms, (1, 1, 1))], 8.0, 12, shells, 0.001)
     assert listed(slab) == listed(stack)
     near = layer(atoms, vacuum=2.0)
-    assert listed(edges_of([crystal(near, (1, 1, 1))], 8.0, 12, ties, 0.001)) != listed(slab)
+    assert listed(edges_of([crystal(near, (1, 1, 1))], 8.0, 12, shells, 0.001)) != listed(slab)
 
 
 def test_a_site_without_neighbors_and_one_with_few():
-    few = edges_of([crystal(LAYERS["chain"])], 8.0, 12, "cut", 0.001)
+    few = edges_of([crystal(LAYERS["chain"])], 8.0, 12, "truncated", 0.001)
     assert np.allclose(np.sort(few.distance), [3, 3, 6, 6])
-    none = edges_of([crystal(LAYERS["far"])], 8.0, 12, "cut", 0.001)
+    none = edges_of([crystal(LAYERS["far"])], 8.0, 12, "truncated", 0.001)
     assert len(none.target) == 0
-    together = edges_of([crystal(LAYERS["far"]), crystal(LAYERS["chain"])], 8.0, 12, "cut", 0.001)
+    together = edges_of(
+        [crystal(LAYERS["far"]), crystal(LAYERS["chain"])], 8.0, 12, "truncated", 0.001
+    )
     assert set(together.target.tolist()) == {1}
 
 
@@ -107,13 +109,13 @@ def test_neighbors_as_pymatgen_lists_them_for_c2db(c2db):
         assert isinstance(structure, Structure)
         center, _, _, distance = structure.get_neighbor_list(8.0)
         c = crystal(atoms)
-        for ties in ("cut", "keep"):
-            edges = edges_of([c], 8.0, 12, ties, 0.001)
+        for shells in ("truncated", "complete"):
+            edges = edges_of([c], 8.0, 12, shells, 0.001)
             for site in range(len(atoms)):
                 ours = np.sort(edges.distance[edges.target == site])
                 theirs = np.sort(distance[center == site])
                 assert np.allclose(ours[:12], theirs[:12], rtol=0, atol=2 * TIE_TOLERANCE)
-                if ties == "cut":
+                if shells == "truncated":
                     assert len(ours) == 12
                 else:
                     shell = theirs[theirs <= theirs[11] + TIE_TOLERANCE]

@@ -16,14 +16,14 @@ from defectpool.config import (
 )
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation.statistics import accuracy
-from defectpool.graphs.hdf5 import GraphSet, graph_set
+from defectpool.graphs.graph_set import GraphSet, graph_set
 from defectpool.materials.host import read_hosts
 from defectpool.materials.prototype_labels import read_prototypes
 from defectpool.materials.select import select_hosts
 from defectpool.runtime.hashing import seed as seed_of
 from defectpool.structures.build import build_structures
-from defectpool.training.cross_validation import cross_validate
-from defectpool.training.splits import assign_folds, host_disjoint_folds, validation_rows
+from defectpool.training.cross_validation import Run, cross_validate
+from defectpool.training.splits import assign_folds, host_disjoint_folds, sample_validation
 
 DEFECTS = ("vacancy", "antisite", "substitution", "interstitial")
 SPLITS = ("formula", "random", "element", "prototype")
@@ -81,7 +81,7 @@ def check(graphs, split: str, folds: int, seed: int, prototypes) -> None:
     assert sorted(set(assigned.fold)) == list(range(folds))
     tested = np.zeros(len(graphs.label), dtype=int)
     for fold in range(folds):
-        parts = assigned.rows(fold, 0.2, seed)
+        parts = assigned.indices(fold, 0.2, seed)
         assert all(len(part) for part in parts)
         train, validation, test = parts
         tested[test] += 1
@@ -140,8 +140,8 @@ def test_the_default_split_is_the_plain_one():
     fold = host_disjoint_folds(formulas, 5, 3)
     assert (assigned.fold == fold).all()
     for k in range(5):
-        train, validation, test = assigned.rows(k, 0.1, 8)
-        drawn = validation_rows(formulas, fold != k, 0.1, 8)
+        train, validation, test = assigned.indices(k, 0.1, 8)
+        drawn = sample_validation(formulas, fold != k, 0.1, 8)
         assert (test == np.flatnonzero(fold == k)).all()
         assert (validation == np.flatnonzero(drawn)).all()
         assert (train == np.flatnonzero((fold != k) & ~drawn)).all()
@@ -195,16 +195,16 @@ def test_splits_of_c2db(c2db_hosts):
 def test_the_usual_split_leaks(hosts):
     """What the default forbids and `random` does: a structure whose twin was trained on."""
     graphs = real_graphs(hosts[0], "vacancy")
-    train, _, test = assign_folds("random", graphs, 5, 0).rows(0, 0.1, 0)
+    train, _, test = assign_folds("random", graphs, 5, 0).indices(0, 0.1, 0)
     assert len(set(graphs.pair[train]) & set(graphs.pair[test])) > 5
 
 
 @pytest.mark.slow
 def test_shuffled_labels_teach_nothing(hosts, tmp_path):
-    """With the labels of each pair drawn by lot, accuracy on unseen formulas is that of a coin.
+    """With the labels of each pair at random, accuracy on unseen formulas is one half.
 
-    A pair keeps one defective and one pristine supercell, so what is left to learn is nothing at all;
-    anything above one half would be something that passed from the test into training.
+    A pair keeps one defective and one pristine supercell, so there is nothing left to learn;
+    anything above one half would have passed from the test into training.
     """
     graphs = real_graphs(hosts[0], "interstitial")
     lots = np.random.default_rng(5).integers(2, size=len(graphs) // 2)
@@ -214,10 +214,8 @@ def test_shuffled_labels_teach_nothing(hosts, tmp_path):
     training = TrainingSettings(epochs=20, folds=3, batch_size=8, device="cpu")
 
     def trial(label, name):
-        return cross_validate(
-            dataclasses.replace(graphs, label=label), "max", "gated", network, training,
-            tmp_path / name,
-        )  # fmt: skip
+        run = Run("max", "gated", network, training)
+        return cross_validate(dataclasses.replace(graphs, label=label), run, tmp_path / name)
 
     shuffled = trial(label, "shuffled")
     found = accuracy(shuffled.predictions, 1000)
@@ -233,9 +231,8 @@ def test_predictions_keep_to_the_split(hosts, split, tmp_path):
     graphs = real_graphs(hosts[0], "vacancy", "1x1")
     network = NetworkSettings(width=4, hidden=4, gaussians=5)
     training = TrainingSettings(epochs=1, folds=3, split=split, device="cpu")
-    outcome = cross_validate(
-        graphs, "mean", "gated", network, training, tmp_path, prototypes=hosts[1]
-    )
+    run = Run("mean", "gated", network, training)
+    outcome = cross_validate(graphs, run, tmp_path, prototypes=hosts[1])
     found = outcome.predictions.set_index("structure")["fold"]
     assigned = assign_folds(split, graphs, 3, seed_of(training.seed, 0), hosts[1])
     assert (found.loc[graphs.structure].to_numpy() == assigned.fold).all()

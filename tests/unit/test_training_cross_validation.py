@@ -1,4 +1,4 @@
-"""Training as a job: outcomes, resuming bit for bit, and what goes wrong."""
+"""Training as a job: artifacts, resuming bit for bit, and what goes wrong."""
 
 import os
 import signal
@@ -13,15 +13,19 @@ import pytest
 import torch
 from crystal_examples import campaign
 
-from defectpool.batching.cpu_dataset import Dataset
-from defectpool.batching.gpu_dataset import Resident
+from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import initial_network
+from defectpool.network.model_file import load_models
 from defectpool.network.pooling import POOLINGS
-from defectpool.training import checkpoint, cross_validation, optimization
-from defectpool.training.artifacts import Outcome, load_models
-from defectpool.training.stepper import predict
+from defectpool.training import checkpoint, cross_validation, optimization, stepper
+from defectpool.training.artifacts import Artifacts
+from defectpool.training.cross_validation import Run
+from defectpool.training.objective import Binary
+from defectpool.training.step import predict
+from defectpool.training.stepper import Limits, Stepper
 
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=4, folds=3, batch_size=8, learning_rate=0.01, device="cpu")
@@ -37,13 +41,13 @@ def graphs():
 
 
 def train(graphs, folder, pooling="max", training=TRAINING, **options):
-    return cross_validation.cross_validate(
-        graphs, pooling, "gated", NETWORK, training, folder, **options
-    )
+    title = options.pop("title", "training")
+    run = Run(pooling, "gated", NETWORK, training, title=title)
+    return cross_validation.cross_validate(graphs, run, folder, **options)
 
 
-def same(one: Outcome, two: Outcome) -> bool:
-    """Tell whether two outcomes are equal bit for bit, but for seconds."""
+def same(one: Artifacts, two: Artifacts) -> bool:
+    """Tell whether two artifacts are equal bit for bit, but for seconds."""
     tables = all(
         getattr(one, name).drop(columns="seconds", errors="ignore").equals(
             getattr(two, name).drop(columns="seconds", errors="ignore")
@@ -63,7 +67,7 @@ def reference(graphs, tmp_path_factory):
     return train(graphs, tmp_path_factory.mktemp("reference"))
 
 
-def test_outcome(graphs, reference, tmp_path):
+def test_artifacts(graphs, reference, tmp_path):
     table = reference.predictions
     assert list(table.columns) == [
         "structure", "host", "formula", "pair", "name", "repeat", "fold", "label",
@@ -99,7 +103,7 @@ def test_outcome(graphs, reference, tmp_path):
     assert pd.read_csv(files[2]).probability.to_numpy() == pytest.approx(
         table.probability.to_numpy(), rel=1e-8
     )
-    dataset = Dataset(graphs, 3, 11)
+    dataset = CPUDataset(graphs, 3, 11)
     for repeat, fold, network in load_models(files[0]):
         rows = np.flatnonzero(np.isin(graphs.structure, table.structure[table.fold == fold]))
         logits = predict(network, dataset, rows)
@@ -110,12 +114,12 @@ def test_outcome(graphs, reference, tmp_path):
 def test_same_bytes_again(graphs, reference, tmp_path):
     again = train(graphs, tmp_path)
     assert same(reference, again)
-    for number, outcome in enumerate((reference, again)):
+    for number, artifacts in enumerate((reference, again)):
         folder = tmp_path / str(number)
-        outcome.write(*(folder / name for name in ("m", "h", "p", "a")))
+        artifacts.write(*(folder / name for name in ("m", "h", "p", "a")))
     for name in ("m", "p"):
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
-    assert list(tmp_path.rglob("training.state")), "a finished state stays"
+    assert list(tmp_path.rglob("training.state")), "the checkpoint of a finished run stays"
 
 
 def test_does_not_depend_on_the_threads_that_there_are(graphs, reference, tmp_path):
@@ -130,7 +134,7 @@ def test_does_not_depend_on_the_threads_that_there_are(graphs, reference, tmp_pa
 
 def test_compression_changes_nothing_but_rounding(reference, tmp_path):
     full = train(campaign(12, compression=False), tmp_path)
-    one, two = (outcome.history.loss.to_numpy() for outcome in (reference, full))
+    one, two = (artifacts.history.loss.to_numpy() for artifacts in (reference, full))
     assert one[:2] == pytest.approx(two[:2], rel=1e-3)
 
 
@@ -138,11 +142,11 @@ def test_batches_cut_on_the_device_change_nothing_but_rounding(
     graphs, reference, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
-        cross_validation, "dataset_on", lambda device, *rest: Resident(*rest, device=device)
+        cross_validation, "dataset_on", lambda device, *rest: GPUDataset(*rest, device=device)
     )
     resident = train(graphs, tmp_path / "one")
     assert same(resident, train(graphs, tmp_path / "two"))
-    one, two = (outcome.history.loss.to_numpy() for outcome in (reference, resident))
+    one, two = (artifacts.history.loss.to_numpy() for artifacts in (reference, resident))
     assert one[:2] == pytest.approx(two[:2], rel=1e-3)
 
 
@@ -164,8 +168,8 @@ def test_learns(pooling, tmp_path):
     """A substitution in a small supercell is found by every pooling."""
     training = TRAINING.model_copy(update={"epochs": 30, "folds": 2})
     size = 2 if pooling in ("contrast", "outlier") else 1  # alone in its cell, nothing contrasts
-    outcome = train(campaign(16, "substitution", size), tmp_path, pooling, training)
-    table = outcome.predictions
+    artifacts = train(campaign(16, "substitution", size), tmp_path, pooling, training)
+    table = artifacts.predictions
     assert ((table.probability_best_epoch > 0.5) == table.label).mean() > 0.9
 
 
@@ -175,10 +179,10 @@ JOB = """
 import sys
 sys.path[:0] = [{scripts!r}, {here!r}]
 from pathlib import Path
-from test_training_cross_validation import LONG, NETWORK, campaign, cross_validation
-outcome = cross_validation.cross_validate(campaign(12), "max", "gated", NETWORK, LONG, Path({state!r}),
-                             save_every=0.0)
-outcome.write(*(Path({out!r}) / name for name in ("model.pt", "h.csv", "predictions.csv", "a")))
+from test_training_cross_validation import LONG, NETWORK, Run, campaign, cross_validation
+run = Run("max", "gated", NETWORK, LONG)
+artifacts = cross_validation.cross_validate(campaign(12), run, Path({state!r}), save_every=0.0)
+artifacts.write(*(Path({out!r}) / name for name in ("model.pt", "h.csv", "predictions.csv", "a")))
 """
 
 
@@ -221,7 +225,7 @@ def test_killed_at_any_moment_it_gives_the_same(graphs, tmp_path, how, status):
         job.send_signal(how)
         log = job.communicate()[0]
         assert job.returncode == status, log
-        assert ("the state is saved" in log) == (how == signal.SIGTERM)
+        assert ("a checkpoint is saved" in log) == (how == signal.SIGTERM)
     assert not (tmp_path / "out").exists()
     job = start(tmp_path)
     log = job.communicate()[0]
@@ -237,7 +241,7 @@ class StopAfter:
     """Ask a training in this process to stop after some steps."""
 
     def __init__(self, monkeypatch, steps: int) -> None:
-        self.steps, self.count, real = steps, 0, cross_validation.train_step
+        self.steps, self.count, real = steps, 0, stepper.train_step
 
         def counting(*arguments):
             self.count += 1
@@ -245,7 +249,7 @@ class StopAfter:
                 os.kill(os.getpid(), signal.SIGUSR1)
             return real(*arguments)
 
-        monkeypatch.setattr(cross_validation, "train_step", counting)
+        monkeypatch.setattr(stepper, "train_step", counting)
 
 
 def test_goes_on_in_the_middle_of_an_epoch(graphs, reference, tmp_path, monkeypatch):
@@ -344,69 +348,70 @@ def test_loss_that_is_not_finite(graphs, tmp_path):
 
 def test_graphs_compressed_for_fewer_convolutions(graphs):
     with pytest.raises(DefectpoolError, match="compressed for 3 convolutions"):
-        Dataset(graphs, 4, 41)
+        CPUDataset(graphs, 4, 41)
 
 
-def test_out_of_gpu_memory_halves_the_parts(graphs, tmp_path, monkeypatch, capsys):
-    """The step is taken once, in the parts that fit, and statistics count it once."""
-    job = cross_validation._Job(
-        graphs, "max", "gated", NETWORK, TRAINING, torch.device("cpu"), tmp_path, "", "job", None
-    )
-    job.device, job.progress = torch.device("cuda"), cross_validation.Progress("job", 1)
+def stepper_of(graphs, say=print):
+    """Stepper of a network on the CPU that takes itself for one on a GPU."""
     network = initial_network("max", "gated", NETWORK, 6.0, 0)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
-    real, seen = cross_validation.train_step, []
+    dataset = CPUDataset(graphs, 3, 11)
+    found = Stepper(network, optimizer, dataset, Binary(), Limits(), say)
+    found.on_cpu = False
+    return found
 
-    def scarce(network, optimizer, dataset, rows, parts):
-        seen.append(parts)
-        if parts < 4:
-            network(dataset.batch(rows))  # moves the running statistics, then fails
+
+def test_out_of_gpu_memory_doubles_the_micro_batches(graphs, monkeypatch):
+    """The step is taken once, in the micro-batches that fit, and statistics count it once."""
+    said: list[str] = []
+    one = stepper_of(graphs, said.append)
+    real, seen = stepper.train_step, []
+
+    def scarce(network, optimizer, dataset, indices, objective, micro_batches):
+        seen.append(micro_batches)
+        if micro_batches < 4:
+            network(dataset.batch(indices))  # moves the running statistics, then fails
             raise torch.OutOfMemoryError("out of memory")
-        return real(network, optimizer, dataset, rows, parts)
+        return real(network, optimizer, dataset, indices, objective, micro_batches)
 
-    monkeypatch.setattr(cross_validation, "train_step", scarce)
-    job._step(network, optimizer, np.arange(8))
-    assert seen == [1, 2, 4] and job.parts == 4
-    assert int(network.convs[0].bn1.num_batches_tracked) == 4
-    assert "computed in 4 parts" in capsys.readouterr().out
+    monkeypatch.setattr(stepper, "train_step", scarce)
+    one.step(np.arange(8))
+    assert seen == [1, 2, 4] and one.limits.micro_batches == 4
+    assert int(one.network.convs[0].bn1.num_batches_tracked) == 4
+    assert "computed in 4 micro-batches" in said[-1]
     with pytest.raises(DefectpoolError, match="GPU's memory"):
-        job.parts = 2
-        job._step(network, optimizer, np.arange(2))
+        one.limits.micro_batches = 2
+        one.step(np.arange(2))
 
 
-def test_out_of_gpu_memory_evaluates_fewer_at_a_time(graphs, tmp_path, monkeypatch, capsys):
-    job = cross_validation._Job(
-        graphs, "max", "gated", NETWORK, TRAINING, torch.device("cpu"), tmp_path, "", "job", None
-    )
-    job.progress = cross_validation.Progress("job", 1)
-    network, rows = initial_network("max", "gated", NETWORK, 6.0, 0), np.arange(10)
-    wanted, batches = job._evaluate(network, rows, [])
-    assert len(batches) == 1
-    real, most = cross_validation.logits_of, 3
+def test_out_of_gpu_memory_evaluates_fewer_at_a_time(graphs, monkeypatch):
+    said: list[str] = []
+    one, indices = stepper_of(graphs, said.append), np.arange(10)
+    wanted = one.evaluate(indices)
+    real, most = stepper.logits_of, 3
 
     def scarce(network, batches):
         if max(len(batch) for batch in batches) > most:
             raise torch.OutOfMemoryError("out of memory")
         return real(network, batches)
 
-    monkeypatch.setattr(cross_validation, "logits_of", scarce)
-    found, batches = job._evaluate(network, rows, batches)
-    assert max(len(batch) for batch in batches) == job.together == 2
-    torch.testing.assert_close(found, wanted)
-    assert "2 graphs are evaluated at a time" in capsys.readouterr().out
+    monkeypatch.setattr(stepper, "logits_of", scarce)
+    torch.testing.assert_close(one.evaluate(indices), wanted)
+    assert one.limits.evaluated_together == 2
+    assert "2 graphs are evaluated at a time" in said[-1]
     most = 0
     with pytest.raises(DefectpoolError, match="GPU's memory"):
-        job._evaluate(network, rows, batches)
+        one.evaluate(indices)
 
 
-def test_parts_of_a_batch_have_the_same_loss_scale(graphs):
-    """Without batch normalization (eq. 4) a batch in parts is exactly the batch."""
-    dataset = Dataset(graphs, 3, 11, dtype=torch.float64)
+def test_micro_batches_have_the_same_loss_scale(graphs):
+    """Without batch normalization (eq. 4) micro-batches are exactly the batch."""
+    dataset = CPUDataset(graphs, 3, 11, dtype=torch.float64)
     found = []
     for parts in (1, 2, 5):
         network = initial_network("max", "summed", NETWORK, 6.0, 0).double()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-        loss, _ = cross_validation.train_step(network, optimizer, dataset, np.arange(10), parts)
+        loss, _ = stepper.train_step(network, optimizer, dataset, np.arange(10), Binary(), parts)
         found.append((loss, network.fc_out.weight.detach().clone()))
     for loss, weight in found[1:]:
         torch.testing.assert_close(loss, found[0][0].to(loss.dtype), rtol=1e-6, atol=0)

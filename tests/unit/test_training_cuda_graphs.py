@@ -7,15 +7,18 @@ import pytest
 import torch
 from crystal_examples import campaign, graphs, pair
 
-from defectpool.batching.gpu_dataset import Resident
+from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.network.cgcnn import initial_network
 from defectpool.network.pooling import POOLINGS
 from defectpool.training import cross_validation
+from defectpool.training.cross_validation import Run
 from defectpool.training.cuda_graphs import CapturedSteps, CaptureError
-from defectpool.training.stepper import add_gradients, train_step
+from defectpool.training.objective import Binary
+from defectpool.training.step import add_gradients, train_step
+from defectpool.training.stepper import Limits, Stepper
 
-SMALL = NetworkSettings(width=6, convolutions=3, hidden=5, gaussians=9)
+SMALL = NetworkSettings(width=6, n_convolutions=3, hidden=5, gaussians=9)
 EXAMPLES = [
     one
     for number, (defect, size) in enumerate(
@@ -31,14 +34,14 @@ def make(pooling="max", convolution="gated"):
 
 
 def resident(graph_set, device="cpu", dtype=torch.float64):
-    return Resident(graph_set, SMALL.convolutions, SMALL.gaussians, device=device, dtype=dtype)
+    return GPUDataset(graph_set, SMALL.n_convolutions, SMALL.gaussians, device=device, dtype=dtype)
 
 
 def left_by(network, batch, size):
-    """Loss, hits, gradients and running statistics after a step."""
-    loss, right = add_gradients(network, batch, size)
+    """Loss, correct graphs, gradients and running statistics after a step."""
+    loss, n_correct = add_gradients(network, batch, size, Binary())
     gradients = {name: p.grad for name, p in network.named_parameters()}
-    return {"loss": loss, "right": right} | gradients | dict(network.named_buffers())
+    return {"loss": loss, "n_correct": n_correct} | gradients | dict(network.named_buffers())
 
 
 @pytest.mark.parametrize("compression", [True, False])
@@ -50,7 +53,7 @@ def test_padding_changes_nothing(pooling, convolution, compression):
     for size in (1, 3, len(source)):
         rows = random.permutation(len(source))[:size]
         one, two = (make(pooling, convolution).double().train() for _ in range(2))
-        padded = source.padded(source.send(rows), source.capacities(size))
+        padded = source.padded(source.send(rows), source.padded_sizes(size))
         wanted, found = left_by(one, source.batch(rows), size), left_by(two, padded, size)
         for name, tensor in wanted.items():
             torch.testing.assert_close(
@@ -69,9 +72,9 @@ def shapes(thing):
 
 def test_padded_batches_have_one_size():
     source = resident(graphs(EXAMPLES))
-    capacities = source.capacities(3)
+    sizes = source.padded_sizes(3)
     found = [
-        shapes(source.padded(source.send(np.array(rows)), capacities))
+        shapes(source.padded(source.send(np.array(rows)), sizes))
         for rows in ([0, 1, 2], [7, 3, 5], [2, 4, 0])
     ]
     assert found[0] == found[1] == found[2]
@@ -83,32 +86,24 @@ def test_padded_batches_have_one_size():
 def test_a_padded_step_asks_the_device_for_nothing(pooling):
     source = resident(graphs(EXAMPLES), device="meta")
     network = make(pooling).double().to("meta").train()
-    batch = source.padded(source.send(np.arange(3)), source.capacities(3))
-    loss, right = add_gradients(network, batch, 3)
-    assert loss.device.type == right.device.type == "meta"
+    batch = source.padded(source.send(np.arange(3)), source.padded_sizes(3))
+    loss, n_correct = add_gradients(network, batch, 3, Binary())
+    assert loss.device.type == n_correct.device.type == "meta"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_steps_that_cannot_be_captured_are_taken_one_by_one(tmp_path, capsys):
-    graph_set = campaign(8)
-    training = TrainingSettings(epochs=1, folds=2, batch_size=8, device="cpu")
-    job = cross_validation._Job(
-        graph_set, "max", "gated", SMALL, training, torch.device("cpu"), tmp_path, "", "job", None
-    )
-    job.device, job.progress = torch.device("cuda"), cross_validation.Progress("job", 1)
-    networks = [make(), make()]
-    source = job.dataset = resident(graph_set, dtype=torch.float32)
-    job.captured = CapturedSteps(networks[0], source)
-    rows = np.arange(6)
+def test_steps_that_cannot_be_captured_are_taken_one_by_one():
+    networks, said = [make(), make()], []
+    source, indices = resident(campaign(8), dtype=torch.float32), np.arange(6)
+    optimizers = [torch.optim.SGD(network.parameters(), lr=0.1) for network in networks]
+    limits = Limits(cuda_graphs=True)
+    one = Stepper(networks[0], optimizers[0], source, Binary(), limits, said.append)
+    one.on_cpu = False  # as on a GPU
     with pytest.raises(CaptureError, match="CUDA"):
-        job.captured(rows)
-    steps = [torch.optim.SGD(network.parameters(), lr=0.1) for network in networks]
-    found = [
-        job._step(networks[0], steps[0], rows),
-        train_step(networks[1], steps[1], source, rows),
-    ]
-    assert job.captured is None and job.capturing is False
-    assert "steps are not captured" in capsys.readouterr().out
+        one.captured(indices)
+    found = one.step(indices), train_step(networks[1], optimizers[1], source, indices)
+    assert one.captured is None and limits.cuda_graphs is False
+    assert "steps are not captured" in said[0]
     torch.testing.assert_close(*found)
     torch.testing.assert_close(networks[0].state_dict(), networks[1].state_dict())
 
@@ -119,7 +114,7 @@ def test_captured_steps_are_the_plain_ones(pooling):
     source = resident(graphs(EXAMPLES), device="cuda")
     networks = [make(pooling).double().cuda() for _ in range(2)]
     optimizers = [torch.optim.AdamW(network.parameters(), fused=True) for network in networks]
-    captured, random = CapturedSteps(networks[0], source), np.random.default_rng(0)
+    captured, random = CapturedSteps(networks[0], source, Binary()), np.random.default_rng(0)
     for step in range(20):
         rows = random.permutation(len(source))[: 5 + step % 2]
         found = captured(rows)
@@ -132,7 +127,6 @@ def test_captured_steps_are_the_plain_ones(pooling):
 @gpu
 def test_a_training_on_a_gpu_captures_its_steps(tmp_path):
     training = TrainingSettings(epochs=2, folds=2, batch_size=8, device="cuda")
-    outcome = cross_validation.cross_validate(
-        campaign(8), "max", "gated", SMALL, training, tmp_path
-    )
-    assert outcome.audit["captured_steps"] is True
+    run = Run("max", "gated", SMALL, training)
+    artifacts = cross_validation.cross_validate(campaign(8), run, tmp_path)
+    assert artifacts.audit["cuda_graphs"] is True

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defectpool.errors import DefectpoolError
-from defectpool.training.splits import host_disjoint_folds, validation_rows
+from defectpool.training.splits import host_disjoint_folds, sample_validation
 
 formulas = st.lists(st.sampled_from([f"A{i}" for i in range(30)]), min_size=20, max_size=200)
 
@@ -33,7 +33,7 @@ def test_validation(names, share, seed):
     names += ["B0", "B1", "B2"]
     names = np.array(names)
     test = host_disjoint_folds(names, 3, seed) == 0
-    drawn = validation_rows(names, ~test, share, seed)
+    drawn = sample_validation(names, ~test, share, seed)
     train = ~test & ~drawn
     assert drawn.any() and train.any()
     assert not (drawn & test).any()

@@ -12,7 +12,7 @@ def test_beyond_the_table(clone):
         supercells=["2x2"],
         poolings=["outlier"],
         training={"epochs": 1, "folds": 2},
-        results={"test_supercells": ["1x1", "3x3"], "test_rattle": [0.0, 0.05]},
+        generalization={"supercells": ["1x1", "3x3"], "rattle": [0.0, 0.05]},
         shards=2,
     )
     done = clone.run("beyond", "--configfile", "my.yaml")
@@ -38,9 +38,9 @@ def test_beyond_the_table(clone):
     assert abs(still - table).max() < 0.05
     confusion = read("confusion.csv")
     kinds = {"pristine", "vacancy", "interstitial"}
-    assert set(confusion["kind"]) == set(confusion["predicted"]) == kinds
-    assert confusion["count"].sum() == read("which.csv")["n_test"].sum()
-    assert set(read("any.csv")["kind"]) == kinds - {"pristine"}
+    assert set(confusion["defect_type"]) == set(confusion["predicted"]) == kinds
+    assert confusion["count"].sum() == read("defect_types.csv")["n_test"].sum()
+    assert set(read("any.csv")["defect_type"]) == kinds - {"pristine"}
     wrong = splits[splits["split"] == "formula"]
     expected = ((1 - wrong["accuracy"]) * wrong["n_test"]).round().sum()
     assert read("errors.csv")["wrong"].sum() == expected

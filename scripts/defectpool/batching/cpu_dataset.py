@@ -1,24 +1,18 @@
-"""From crystal graphs to the batches that the network computes on.
+"""Data set of crystal graphs on the CPU, from which batches are cut.
 
-Message passing cannot tell equal surroundings apart. After r convolutions the feature of a site
-depends on its color after r rounds of color refinement (Weisfeiler-Leman): its own color before
-and the multiset of (color of neighbor, distance). So in convolution r of a batch
-
-- one row stands for all sites of one color after r rounds, in whatever crystal they are, and
-- one message stands for all edges with the same (color of target, color of source, distance),
-
-each with the number of sites or edges that it stands for. Outputs, gradients and batch statistics
-are those of the full graphs to rounding, since equal rows would give equal numbers anyway
-(Bollen et al., "Learning graph neural networks using exact compression", GRADES-NDA 2023; there
-one quotient graph serves all layers, here each layer has its own, shared by all crystals).
-Without merging, every stored node and edge is its own color and message: the same code computes
-on the graphs as they are.
+In convolution r of a batch one row stands for all sites of one color after r rounds, in whatever
+crystal they are, and one message for all edges with the same (color of target, color of source,
+distance): see `batching.merging`. Each carries the number of sites or edges that it stands for.
+Outputs, gradients and batch statistics are those of the full graphs to rounding, since equal rows
+would give equal numbers (Bollen et al., "Learning graph neural networks using exact compression",
+GRADES-NDA 2023; there one quotient graph serves all layers, here each layer has its own, shared by
+all crystals). Without merging, every stored node and edge is a color and a type of its own, and
+the same code computes on the graphs as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,18 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defectpool.batching.batch import Batch, Layer, Rows, gaussian_expansion, table_rows, transpose
+from defectpool.batching.batch import Batch, Layer, Messages, build_layer, gaussian_expansion
+from defectpool.batching.merging import merge_graphs, slices
 from defectpool.graphs.elements import feature_table
-from defectpool.graphs.refinement import colors_of, slices
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
 
 Integers = NDArray[np.integer[Any]]
+Floats = NDArray[np.float64]
 
 
-class Dataset:
-    """All graphs of a training, from which batches are cut.
+class CPUDataset:
+    """All graphs of a training, from which batches are cut on the CPU.
 
     Parameters
     ----------
@@ -48,7 +43,7 @@ class Dataset:
     gaussians
         Gaussians of the distance expansion, from 0 Å to the graphs' radius.
     merge
-        Compute equal surroundings once (exact). By default as the graphs were made
+        Compute equal environments once (exact). By default as the graphs were made
         (`graph.compression`).
     device, dtype
         Where and how the network computes.
@@ -69,46 +64,42 @@ class Dataset:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        colors = colors_of(graphs, convolutions, merge=merge)
+        merged = merge_graphs(graphs, convolutions, merge=merge)
         self.device, self.dtype = torch.device(device), dtype
-        self._float = np.dtype(str(dtype).removeprefix("torch."))
-        self.numbers, self.color = colors.numbers, colors.last
-        self.rounds = [replace(one, count=one.count.astype(self._float)) for one in colors.rounds]
+        self.numbers, self.color, self.rounds = merged.numbers, merged.last, merged.rounds
         self.node_offset = np.asarray(graphs.node_offset, dtype=np.int64)
-        self.multiplicity = np.asarray(graphs.node_multiplicity, dtype=self._float)
+        self.multiplicity = np.asarray(graphs.node_multiplicity, dtype=np.float64)
         crystal_of_group, group = element_groups(graphs)
-        self.element = _int32(group)
+        self.element = group.astype(np.int32)
         self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
-        self.label = np.asarray(graphs.label, dtype=self._float)
-        self.features = self._tensor(feature_table().copy())
-        distances = torch.as_tensor(np.asarray(graphs.distances, dtype=np.float64))
-        expanded = gaussian_expansion(distances, float(graphs.settings["radius"]), gaussians)
-        self.expanded = expanded.to(self.device, dtype)
+        self.label = np.asarray(graphs.label, dtype=np.float64)
+        self.features = self._float(feature_table().copy())
+        self.expanded = expanded_distances(graphs, gaussians).to(self.device, dtype)
         sizes = [len(self.numbers), *(len(one.parent) for one in self.rounds)]
         self._colors = [_Numbering(size) for size in sizes]
         self._messages = [_Numbering(len(one.target)) for one in self.rounds]
-        self._distances = _Numbering(len(expanded))
+        self._distances = _Numbering(len(self.expanded))
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def batch(self, chosen: Sequence[int] | Integers, *, gradients: bool = True) -> Batch:
+    def batch(self, indices: Sequence[int] | Integers, *, gradients: bool = True) -> Batch:
         """Put crystals together.
 
         Integers alone are handled here, on the CPU, while a GPU still computes the batch before.
 
         Parameters
         ----------
-        chosen
-            Numbers of the crystals.
+        indices
+            Indices of the crystals.
         gradients
             Whether the batch is for training.
         """
-        chosen = np.asarray(chosen, dtype=np.int64)
-        nodes, offset = slices(self.node_offset, chosen)
-        crystal = np.repeat(np.arange(len(chosen), dtype=np.int32), np.diff(offset))
-        _, groups = slices(self.element_offset, chosen)
-        shift = _int32(groups[:-1] - self.element_offset[chosen])
+        indices = np.asarray(indices, dtype=np.int64)
+        nodes, offset = slices(self.node_offset, indices)
+        crystal = np.repeat(np.arange(len(indices), dtype=np.int32), np.diff(offset))
+        _, groups = slices(self.element_offset, indices)
+        shift = (groups[:-1] - self.element_offset[indices]).astype(np.int32)
         multiplicity = self.multiplicity[nodes]
         color = self.color[nodes]
         occurring = self._colors[-1](color)
@@ -124,77 +115,53 @@ class Dataset:
             expanded=self.expanded.index_select(0, self._integers(distances)),
             layers=tuple(layers),
             row=self._integers(row),
-            multiplicity=self._tensor(multiplicity),
+            multiplicity=self._float(multiplicity),
             crystal=self._integers(crystal),
             offset=self._integers(offset),
             element=self._integers(self.element[nodes] + shift[crystal]),
-            elements=int(groups[-1]),
-            label=self._tensor(self.label[chosen]),
+            n_elements=int(groups[-1]),
+            label=self._float(self.label[indices]),
         )
 
     def _layer(
-        self, r: int, colors: Integers, weight: NDArray[np.float64], gradients: bool
-    ) -> tuple[Layer, Integers, NDArray[np.float64], Integers]:
+        self, r: int, colors: Integers, weight: Floats, gradients: bool
+    ) -> tuple[Layer, Integers, Floats, Integers]:
         """Convolution r for the colors after it; those before it, with weights; the distances."""
         one = self.rounds[r]
         entries, offset = slices(one.offset, colors)
-        kind, count = one.message[entries], one.count[entries]
-        kinds = self._messages[r](kind)
-        message = self._messages[r].number[kind]
+        degree = np.diff(offset)
+        types = self._messages[r](one.message[entries])
+        message, count = self._messages[r].number[one.message[entries]], one.count[entries]
         parent = one.parent[colors]
-        target, source, distance = one.target[kinds], one.source[kinds], one.distance[kinds]
-        before = self._colors[r](parent, target, source)
+        before = self._colors[r](parent, one.target[types], one.source[types])
         number = self._colors[r].number
-        distances = self._distances(distance)
-        parent, target, source = number[parent], number[target], number[source]
-        distance = self._distances.number[distance]
-        n, m, k = len(before), len(kinds), len(colors)
-        width = 2 * n + len(distances)
-        table = table_rows(target, source, distance, n)
-        edges = np.bincount(
-            message, weights=count * np.repeat(weight, np.diff(offset)), minlength=m
+        distances = self._distances(one.distance[types])
+        messages = Messages(
+            target=self._integers(number[one.target[types]]),
+            source=self._integers(number[one.source[types]]),
+            distance=self._integers(self._distances.number[one.distance[types]]),
+            edges=self._send(_count(message, count * np.repeat(weight, degree), len(types))),
+            message=self._integers(message),
+            row=self._integers(np.repeat(np.arange(len(colors), dtype=np.int32), degree)),
+            count=self._float(count),
+            parent=self._integers(number[parent]),
+            weight=self._send(weight),
         )
-        share = np.repeat(edges / max(edges.sum(), 1.0), 3)
-        threes = np.arange(0, 3 * m + 1, 3, dtype=np.int32)
-        weighted = self._transposed(table, threes, share, width) if gradients else None
-        layer = Layer(
-            lookup=self._rows(table, threes),
-            lookup_transposed=Rows(weighted.index, weighted.offset) if weighted else None,
-            lookup_transposed_share=weighted,
-            total=self._rows(message, offset, count),
-            total_transposed=self._transposed(message, offset, count, m) if gradients else None,
-            parent=self._integers(parent),
-            # parents are sorted, so their children are slices
-            children=self._rows(
-                np.arange(k, dtype=np.int32),
-                np.searchsorted(parent, np.arange(n + 1, dtype=np.int32)),
-            ),
-            table_share=self._tensor(np.bincount(table, weights=share, minlength=width)),
-            row_share=self._tensor(weight / weight.sum()),
-            edges=int(edges.sum()),
-            sites=int(weight.sum()),
-        )
-        return layer, before, _count(parent, weight, n), distances
+        layer = build_layer(messages, len(before), len(distances), self.dtype, gradients=gradients)
+        return layer, before, _count(number[parent], weight, len(before)), distances
 
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
-        return _send(torch.from_numpy(values.astype(self._float, copy=False)), self.device)
+    def _float(self, values: NDArray[Any]) -> Tensor:
+        return self._send(values).to(self.dtype)
 
     def _integers(self, values: NDArray[Any]) -> Tensor:
-        return _send(torch.from_numpy(_int32(values)), self.device)
+        """Send integers of the size that torch's sums read fastest."""
+        return self._send(values.astype(np.int32, copy=False))
 
-    def _rows(
-        self, index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None = None
-    ) -> Rows:
-        return Rows(
-            self._integers(index),
-            self._integers(offset),
-            None if weight is None else self._tensor(weight),
-        )
-
-    def _transposed(
-        self, index: NDArray[Any], offset: NDArray[Any], weight: NDArray[Any] | None, columns: int
-    ) -> Rows:
-        return self._rows(*transpose(index, offset, weight, columns))
+    def _send(self, values: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(values)
+        if self.device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
 class _Numbering:
@@ -214,13 +181,13 @@ class _Numbering:
         return distinct
 
 
-def _count(things: Integers, weights: NDArray[Any], size: int) -> NDArray[np.float64]:
+def _count(things: Integers, weights: NDArray[Any], size: int) -> Floats:
     """Sum the weights of each thing."""
     return np.bincount(things, weights=weights, minlength=size).astype(np.float64, copy=False)
 
 
 def element_groups(graphs: GraphSet) -> tuple[Integers, Integers]:
-    """Give numbers to the elements of each crystal, crystal by crystal.
+    """Groups of the nodes of one element in one crystal.
 
     Parameters
     ----------
@@ -230,7 +197,7 @@ def element_groups(graphs: GraphSet) -> tuple[Integers, Integers]:
     Returns
     -------
     crystal
-        Crystal of each such group, ascending, [groups].
+        Crystal of each group, ascending, [groups].
     group
         Group of each node, [nodes].
     """
@@ -240,12 +207,7 @@ def element_groups(graphs: GraphSet) -> tuple[Integers, Integers]:
     return number // 128, group
 
 
-def _int32(values: NDArray[np.integer]) -> NDArray[np.int32]:
-    """As integers of the size that torch's sums read fastest."""
-    return values.astype(np.int32, copy=False)
-
-
-def _send(tensor: Tensor, device: torch.device) -> Tensor:
-    if device.type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+def expanded_distances(graphs: GraphSet, gaussians: int) -> Tensor:
+    """Gaussian expansions of all distances of some graphs, float64, [distances, gaussians]."""
+    distances = torch.as_tensor(np.asarray(graphs.distances, dtype=np.float64))
+    return gaussian_expansion(distances, float(graphs.settings["radius"]), gaussians)

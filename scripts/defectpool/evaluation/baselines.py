@@ -19,7 +19,7 @@ from defectpool.runtime.hashing import seed as seed_of
 from defectpool.supercell_labels import cells
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
 
 Floats = NDArray[np.float64]
 

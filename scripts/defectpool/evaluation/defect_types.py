@@ -19,21 +19,21 @@ def confusion(predictions: pd.DataFrame, kinds: list[str]) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        Columns kind and predicted.
+        Columns defect_type and predicted.
     kinds
         All kinds, in order.
 
     Returns
     -------
     DataFrame
-        kind, predicted, count, share (of the structures of that kind); all pairs of kinds.
+        defect_type, predicted, count, share (of the structures of that kind); all pairs of kinds.
     """
-    counts = pd.crosstab(predictions["kind"], predictions["predicted"])
+    counts = pd.crosstab(predictions["defect_type"], predictions["predicted"])
     counts = counts.reindex(index=kinds, columns=kinds, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
     return pd.DataFrame(
         {
-            "kind": [kind for kind in kinds for _ in kinds],
+            "defect_type": [kind for kind in kinds for _ in kinds],
             "predicted": [other for _ in kinds for other in kinds],
             "count": counts.to_numpy().ravel(),
             "share": shares.to_numpy().ravel(),
@@ -43,10 +43,10 @@ def confusion(predictions: pd.DataFrame, kinds: list[str]) -> pd.DataFrame:
 
 def figures(predictions: pd.DataFrame, kinds: list[str], resamples: int) -> dict[str, Any]:
     """Accuracy with its 95 % interval, and balanced over the kinds."""
-    right = (predictions["kind"] == predictions["predicted"]).astype(float)
+    right = (predictions["defect_type"] == predictions["predicted"]).astype(float)
     judged = predictions[["host"]].assign(probability=right, label=1)
     table = confusion(predictions, kinds)
-    own = table[(table["kind"] == table["predicted"])]
+    own = table[(table["defect_type"] == table["predicted"])]
     return {
         **statistics.accuracy(judged, resamples).columns("accuracy"),
         "balanced_accuracy": float(own["share"].mean()),
@@ -60,12 +60,12 @@ def by_kind(predictions: pd.DataFrame, resamples: int) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        As `predictions.read_predictions` gives them, with a column `kind`: the kind of the
+        As `predictions.read_predictions` gives them, with a column `defect_type`: the kind of the
         pair's defect.
     resamples
         Bootstrap resamples of the hosts.
     """
     rows = []
-    for kind, part in predictions.groupby("kind", sort=False):
-        rows.append({"kind": kind, **statistics.entry(part, resamples)})
+    for kind, part in predictions.groupby("defect_type", sort=False):
+        rows.append({"defect_type": kind, **statistics.entry(part, resamples)})
     return pd.DataFrame(rows)

@@ -15,8 +15,8 @@ from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 
 if TYPE_CHECKING:
-    from defectpool.batching.cpu_dataset import Dataset
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.batching.cpu_dataset import CPUDataset
+    from defectpool.graphs.graph_set import GraphSet
     from defectpool.network.cgcnn import CrystalGraphNetwork
 
 ENTRY = ["defect", "trained", "pooling", "convolution"]
@@ -27,14 +27,14 @@ def test(
     models: Sequence[tuple[int, int, "CrystalGraphNetwork"]],
     tested: pd.DataFrame,
     graphs: "GraphSet",
-    dataset: "Dataset",
+    dataset: "CPUDataset",
 ) -> pd.DataFrame:
     """Predict structures with the networks to which their hosts are unknown.
 
     Parameters
     ----------
     models
-        As `training.outcome.load_models` gives them: (repeat, fold, network).
+        As `network.model_file.load_models` gives them: (repeat, fold, network).
     tested
         Predictions that were stored when these networks were trained; they tell in which fold of
         each repeat a host was tested. Structures of other hosts are left out.
@@ -52,9 +52,9 @@ def test(
     DefectpoolError
         A host was tested in several folds of a repeat, as random splits do.
     """
-    from defectpool.training.optimization import in_order
-    from defectpool.training.optimization import tested as tested_rows
-    from defectpool.training.stepper import predict
+    from defectpool.training.artifacts import in_order
+    from defectpool.training.artifacts import tested as tested_rows
+    from defectpool.training.step import predict
 
     folds = tested[["repeat", "fold", "host"]].drop_duplicates()
     if folds.duplicated(["repeat", "host"]).any():
@@ -102,17 +102,17 @@ def test_entries(
     graphs
         The structures.
     """
-    from defectpool.batching.cpu_dataset import Dataset
+    from defectpool.batching.cpu_dataset import CPUDataset
     from defectpool.evaluation.predictions import read_predictions
-    from defectpool.training.artifacts import load_models
+    from defectpool.network.model_file import load_models
 
     tables: list[pd.DataFrame] = []
-    dataset: Dataset | None = None
+    dataset: CPUDataset | None = None
     for marks, model, predictions in entries:
         models = load_models(model)
         size = models[0][2].settings
         if dataset is None:
-            dataset = Dataset(graphs, size.convolutions, size.gaussians)
+            dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
         table = test(models, read_predictions(predictions), graphs, dataset)
         for place, (key, value) in enumerate(marks.items()):
             table.insert(place, key, value)

@@ -30,15 +30,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defectpool.batching.batch import Batch
-from defectpool.batching.cpu_dataset import Dataset
+from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.network.cgcnn import CrystalGraphNetwork
-from defectpool.network.pooling import Sites, deviation, standardized
-from defectpool.training.artifacts import load_models
+from defectpool.network.model_file import load_models
+from defectpool.network.pooling import Sites, deviation, z_scores
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
     from defectpool.structures.structure_files import DefectStructure
 
 # A neighbor is no farther from the defect than this times the nearest one.
@@ -95,7 +95,7 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     features = sites.leaves.detach()
     if method in ("deviation", "standardized"):
         with torch.no_grad():
-            apart = deviation(sites) if method == "deviation" else standardized(sites)
+            apart = deviation(sites) if method == "deviation" else z_scores(sites)
         return torch.linalg.vector_norm(apart, dim=1)
     if method == "wins":
         won = (features == sites.crystals.spread(sites.crystals.max(features))).to(features.dtype)
@@ -189,7 +189,9 @@ def locate(
         )
     first = next(iter(networks.values()))
     # merged, so that sites with equal surroundings have equal features to the last bit, and tie
-    dataset = Dataset(graphs, first.settings.convolutions, first.settings.gaussians, merge=True)
+    dataset = CPUDataset(
+        graphs, first.settings.n_convolutions, first.settings.gaussians, merge=True
+    )
     rows: list[dict[str, Any]] = []
     for (repeat, fold), network in networks.items():
         part = wanted[(wanted["repeat"] == repeat) & (wanted["fold"] == fold)]

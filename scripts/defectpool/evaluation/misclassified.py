@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from defectpool.evaluation.statistics import is_right
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
 
 COLUMNS = [
     "structure", "host", "formula", "name", "label", "wrong", "repeats", "probability",
@@ -23,7 +23,7 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     """Count the sites of each graph that look like none of its twin.
 
     Two sites look alike if no network with so many convolutions can tell them apart (color
-    refinement, see `training.colors.refine`). A defective structure without such a site has
+    refinement, see `batching.merging.refine_graphs`). A defective structure without such a site has
     nothing to show: a vacancy that is nobody's neighbor, for instance.
 
     Parameters
@@ -38,9 +38,9 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     array
         Number of sites, [G].
     """
-    from defectpool.graphs.refinement import refine
+    from defectpool.batching.merging import refine_graphs
 
-    color = refine(graphs, rounds).last
+    color = refine_graphs(graphs, rounds).last
     _, pair = np.unique(graphs.pair, return_inverse=True)
     graph = np.repeat(np.arange(len(graphs.label)), np.diff(graphs.node_offset))
     key = pair[graph] * (int(color.max(initial=0)) + 1) + color

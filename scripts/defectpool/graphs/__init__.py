@@ -15,7 +15,7 @@ def graph(
     structure: "Atoms | Structure",
     radius: float = 8.0,
     max_neighbors: int = 12,
-    ties: Literal["cut", "keep"] = "cut",
+    shells: Literal["truncated", "complete"] = "truncated",
 ) -> "Data":
     """Crystal graph of a structure, periodic along the cell vectors that the structure says.
 
@@ -27,10 +27,11 @@ def graph(
         Cutoff radius in Å.
     max_neighbors
         Nearest neighbors of each site. A site that has fewer within `radius` keeps those.
-    ties
-        What becomes of neighbors as far as the last one wanted: "cut" keeps exactly
+    shells
+        What becomes of neighbors as far away as the last one wanted: "truncated" keeps exactly
         `max_neighbors`, in an order that depends on the neighbors' environments and not on the
-        order of the atoms (`defectpool.graphs.crystal_graph.cut`); "keep" keeps all of them.
+        order of the atoms (`defectpool.graphs.crystal_graph.truncate`); "complete" keeps all of
+        them.
 
     Returns
     -------
@@ -46,14 +47,14 @@ def graph(
     """
     from defectpool.graphs.crystal_graph import crystal
 
-    return _data(crystal(structure), radius, max_neighbors, ties)
+    return _data(crystal(structure), radius, max_neighbors, shells)
 
 
 def cif_to_graph(
     path: str | os.PathLike[str],
     radius: float = 8.0,
     max_neighbors: int = 12,
-    ties: Literal["cut", "keep"] = "cut",
+    shells: Literal["truncated", "complete"] = "truncated",
 ) -> "Data":
     """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
 
@@ -61,7 +62,7 @@ def cif_to_graph(
     ----------
     path
         CIF file with one ordered crystal structure.
-    radius, max_neighbors, ties
+    radius, max_neighbors, shells
         As in `graph`.
 
     Returns
@@ -76,11 +77,11 @@ def cif_to_graph(
     """
     from defectpool.graphs.crystal_graph import read_cif
 
-    return _data(read_cif(path), radius, max_neighbors, ties)
+    return _data(read_cif(path), radius, max_neighbors, shells)
 
 
 def _data(
-    crystal: "Crystal", radius: float, max_neighbors: int, ties: Literal["cut", "keep"]
+    crystal: "Crystal", radius: float, max_neighbors: int, shells: Literal["truncated", "complete"]
 ) -> "Data":
     import numpy as np
     import torch
@@ -90,8 +91,8 @@ def _data(
     from defectpool.graphs.crystal_graph import edges_of
     from defectpool.graphs.elements import feature_table
 
-    resolution = GraphSettings().resolution
-    edges = edges_of([crystal], radius, max_neighbors, ties, resolution)
+    distance_tolerance = GraphSettings().distance_tolerance
+    edges = edges_of([crystal], radius, max_neighbors, shells, distance_tolerance)
     order = np.lexsort((edges.source, edges.distance, edges.target))
     return Data(
         x=torch.from_numpy(feature_table()[crystal.numbers]),

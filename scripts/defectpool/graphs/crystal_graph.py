@@ -2,7 +2,8 @@
 
 Source: Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018): the 12 nearest neighbors within
 8 Å. Where the 12th stands in a shell of equal distances, the published code keeps those that come
-first in the list of atoms. Here the choice depends on what the atoms see, not on their numbers.
+first in the list of atoms. Here the choice depends on the environments of the atoms, not on their
+order.
 """
 
 import os
@@ -15,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defectpool.errors import DefectpoolError
-from defectpool.graphs.compression import Quotient, compress, mix, uncompressed
+from defectpool.graphs.compression import Quotient, compress, uncompressed
 from defectpool.graphs.elements import unknown_elements
 from defectpool.graphs.neighbors import (
     TIE_TOLERANCE,
     Crystal,
     Neighbors,
     displacements,
-    starts,
     whole_shells,
 )
+from defectpool.graphs.refinement import environments
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 # decimals (3.16, 3.1605 Å) as they can be, so that rounding does not split what is equal.
 PHASE = 0.6180339887498949
 
-# Rounds of colors that a cut in a shell may look at, each one neighbor further away.
-CUT_ROUNDS = 3
+# Rounds of color refinement that order neighbors within a shell, each one neighbor further away.
+ORDER_ROUNDS = 3
 
 # Displacements are compared in steps of this (Å), the last resort between equal environments.
 _STEP = 0.01
@@ -106,22 +107,22 @@ def crystal(
     )
 
 
-def distance_bins(distance: NDArray[np.float64], resolution: float) -> NDArray[np.int64]:
-    """Give the number of the bin that a distance (Å) falls into; bins are `resolution` (Å) wide."""
-    return np.floor(distance / resolution + PHASE).astype(np.int64)
+def distance_bins(distance: NDArray[np.float64], distance_tolerance: float) -> NDArray[np.int64]:
+    """Bin of each distance; bins are `distance_tolerance` wide, both in Å."""
+    return np.floor(distance / distance_tolerance + PHASE).astype(np.int64)
 
 
-def bin_distances(bins: NDArray[np.int64], resolution: float) -> NDArray[np.float64]:
+def bin_distances(bins: NDArray[np.int64], distance_tolerance: float) -> NDArray[np.float64]:
     """Distance in Å at the center of each bin."""
-    return np.asarray((bins - PHASE + 0.5) * resolution, dtype=np.float64)
+    return np.asarray((bins - PHASE + 0.5) * distance_tolerance, dtype=np.float64)
 
 
 def edges_of(
     crystals: Sequence[Crystal],
     radius: float,
     max_neighbors: int,
-    ties: Literal["cut", "keep"],
-    resolution: float,
+    shells: Literal["truncated", "complete"],
+    distance_tolerance: float,
 ) -> Neighbors:
     """Edges of the graphs of some crystals, their sites numbered on from one to the next.
 
@@ -133,55 +134,30 @@ def edges_of(
         Cutoff radius in Å.
     max_neighbors
         Neighbors of each site; fewer where there are not so many within `radius`.
-    ties
-        "cut" for exactly `max_neighbors`, "keep" for the whole shell of the last one.
-    resolution
-        Width of the distance bins in Å by which environments are compared (ties cut).
+    shells
+        "truncated" for exactly `max_neighbors`, "complete" for the whole shell of the last one.
+    distance_tolerance
+        Width of the distance bins in Å by which environments are compared (truncated shells).
 
     Returns
     -------
     Neighbors
         Sorted by target; distances not rounded.
     """
-    shells, last = whole_shells(crystals, radius, max_neighbors)
-    if ties == "keep":
-        return shells
-    return cut(crystals, shells, last, max_neighbors, resolution)
+    complete, last = whole_shells(crystals, radius, max_neighbors)
+    if shells == "complete":
+        return complete
+    return truncate(crystals, complete, last, max_neighbors, distance_tolerance)
 
 
-def environments(
-    numbers: NDArray[np.int64],
-    target: NDArray[np.int64],
-    source: NDArray[np.int64],
-    bins: NDArray[np.int64],
-    rounds: int = CUT_ROUNDS,
-) -> list[NDArray[np.uint64]]:
-    """Colors of the sites after 0, 1, ... rounds, that depend on nothing but what is around them.
-
-    A color is a 64-bit hash of the site's color and the multiset of (neighbor's color,
-    distance bin) a round before; of equal environments everywhere it is equal, in whatever
-    crystal, order or orientation.
-    """
-    offsets = starts(target, len(numbers))
-    filled = offsets[1:] > offsets[:-1]
-    step = mix(bins.astype(np.uint64))
-    colors = [mix(numbers.astype(np.uint64))]
-    for _ in range(rounds):
-        sums = np.zeros(len(numbers), dtype=np.uint64)
-        if len(target):
-            sums[filled] = np.add.reduceat(mix(colors[-1][source] ^ step), offsets[:-1][filled])
-        colors.append(mix(mix(colors[-1]) + sums))
-    return colors
-
-
-def cut(
+def truncate(
     crystals: Sequence[Crystal],
     shells: Neighbors,
     last: NDArray[np.float64],
     max_neighbors: int,
-    resolution: float,
+    distance_tolerance: float,
 ) -> Neighbors:
-    """Cut whole shells down to `max_neighbors` neighbors.
+    """Truncate complete shells to `max_neighbors` neighbors.
 
     Nearer shells are kept. Of the last shell (distances equal within `TIE_TOLERANCE`) those are
     taken whose atomic number is smallest, then those whose environment comes first in an order
@@ -194,8 +170,8 @@ def cut(
     crystals
         The crystals.
     shells, last
-        Their whole shells and distances of the last neighbors wanted, by `whole_shells`.
-    max_neighbors, resolution
+        Their complete shells and distances of the last neighbors wanted, by `whole_shells`.
+    max_neighbors, distance_tolerance
         As in `edges_of`.
     """
     sites = len(last)
@@ -204,8 +180,8 @@ def cut(
     if not tied.any():
         return shells
     numbers = np.concatenate([crystal.numbers for crystal in crystals])
-    bins = distance_bins(shells.distance, resolution)
-    colors = environments(numbers, shells.target, shells.source, bins)
+    bins = distance_bins(shells.distance, distance_tolerance)
+    colors = environments(numbers, shells.target, shells.source, bins, ORDER_ROUNDS)
     # 8 bits of the element, then 18 to 19 of each round's hash: what differs early is what counts,
     # and two hashes that begin alike only leave the choice to the next key.
     rank = numbers.astype(np.uint64) << np.uint64(56)
@@ -229,22 +205,22 @@ def quotients(
     crystals: Sequence[Crystal],
     radius: float,
     max_neighbors: int,
-    ties: Literal["cut", "keep"],
-    resolution: float,
+    shells: Literal["truncated", "complete"],
+    distance_tolerance: float,
     rounds: int | None,
 ) -> Quotient:
     """Graphs of some crystals as one graph of classes (or of sites), side by side.
 
     Parameters
     ----------
-    crystals, radius, max_neighbors, ties, resolution
+    crystals, radius, max_neighbors, shells, distance_tolerance
         As in `edges_of`.
     rounds
         Number of convolutions for which the compression has to be exact; None for none, where
         every site is a class.
     """
-    edges = edges_of(crystals, radius, max_neighbors, ties, resolution)
-    bins = distance_bins(edges.distance, resolution)
+    edges = edges_of(crystals, radius, max_neighbors, shells, distance_tolerance)
+    bins = distance_bins(edges.distance, distance_tolerance)
     numbers = np.concatenate([crystal.numbers for crystal in crystals])
     if rounds is None:
         return uncompressed(len(numbers), edges.target, edges.source, bins)

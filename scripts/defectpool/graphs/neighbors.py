@@ -10,7 +10,8 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 
 # Neighbors whose distances differ by less than this from that of the last one wanted are as far
 # as it is (Å). Positions in C2DB are symmetric to 1e-10 ... 1e-2 Å without a gap in between, CIF
-# files are rounded to about 1e-4 Å; so a shell is at most as wide as the distances' resolution.
+# files are rounded to about 1e-4 Å; so a shell is at
+# most as wide as the tolerance of distances.
 TIE_TOLERANCE = 5e-4
 
 # The first radius that is tried (Å), and what it grows by: in most crystals the 12th neighbor is

@@ -1,201 +1,155 @@
-"""Colors of sites, round by round, and the messages between them."""
+"""Color refinement (Weisfeiler-Leman) of crystal graphs.
 
-from __future__ import annotations
+Source: Weisfeiler and Leman, 1968. After round r two sites have equal colors if they had equal
+colors after round r - 1 and equal multisets of (color of the neighbor after round r - 1, distance).
+Three things rest on it: the compression of a graph (`graphs.compression`), what the graphs of a
+batch have in common (`batching.merging`), and the order of neighbors at equal distances
+(`graphs.crystal_graph.truncate`).
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+Rigor: sites are grouped by 64-bit hashes, then each site is compared with the first of its group,
+own color and sorted neighbors. Where they differ, which means that two hashes collided, sites are
+grouped by the neighbors themselves. So a grouping never rests on a hash. The order of neighbors
+alone uses hashes as they are: a collision there leaves the choice to the next criterion.
+"""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from defectpool.errors import DefectpoolError
-from defectpool.graphs.compression import mix, number_by_first
-
-if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+from defectpool.graphs.neighbors import starts
 
 Integers = NDArray[np.integer[Any]]
+Hashes = NDArray[np.uint64]
 
 
-@dataclass(frozen=True)
-class Round:
-    """Colors after one more round, and the messages between colors that make them.
+def mix(values: Hashes) -> Hashes:
+    """Scatter 64-bit numbers (finalizer of splitmix64; Steele, Lea and Flood, OOPSLA 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
 
-    `target`, `source` (colors before) and `distance` are given for each kind of message; color
-    c sums `count[i]` messages of kind `message[i]` for i in `offset[c]:offset[c + 1]`, and its
-    sites had color `parent[c]` before, which never decreases with c.
+
+def number_by_first(keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return a number for each key (or row), counted up as new ones occur, and where each does."""
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return rank[inverse.ravel()], first[order]
+
+
+def group(
+    colors: NDArray[np.int64], values: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Groups of sites with equal colors and equal multisets of values; one round of refinement.
+
+    Parameters
+    ----------
+    colors
+        Color of each site, [sites].
+    values
+        What each neighbor contributes, not negative, one site after the other.
+    offsets
+        Where the values of each site begin, and the end, [sites + 1].
+
+    Returns
+    -------
+    number
+        Group of each site, numbered by first appearance, [sites].
+    first
+        First site of each group.
     """
+    rows = _rows(values, offsets)
+    sums = mix(rows.view(np.uint64)).sum(axis=1, dtype=np.uint64)
+    number, first = number_by_first(mix(mix(mix(colors.view(np.uint64))) + sums))
+    leader = first[number]
+    if np.array_equal(colors, colors[leader]) and np.array_equal(rows, rows[leader]):
+        return number, first
+    return number_by_first(np.column_stack([colors, rows]))  # two hashes collided
 
-    target: Integers
-    source: Integers
-    distance: Integers
-    offset: Integers
-    message: Integers
-    count: Integers
-    parent: Integers
+
+def refine(
+    colors: NDArray[np.int64],
+    target: NDArray[np.int64],
+    source: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    rounds: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Colors of sites after some rounds of refinement.
+
+    Parameters
+    ----------
+    colors
+        Color of each site before, not negative.
+    target, source, bins
+        Edges in ascending order of target, with the number of their distance bin (not negative).
+    rounds
+        Number of rounds; fewer are made if one splits no color, as none will then.
+
+    Returns
+    -------
+    colors
+        Color of each site, numbered by first appearance.
+    first
+        First site of each color.
+    """
+    offsets = starts(target, len(colors))
+    current, first = number_by_first(colors)
+    width = int(bins.max(initial=0)) + 1
+    for _ in range(rounds):
+        before = len(first)
+        current, first = group(current, current[source] * width + bins, offsets)
+        if len(first) == before:
+            break
+    return current, first
 
 
-@dataclass(frozen=True)
-class Colors:
-    """Colors of the nodes of all graphs.
+def environments(
+    numbers: NDArray[np.int64],
+    target: NDArray[np.int64],
+    source: NDArray[np.int64],
+    bins: NDArray[np.int64],
+    rounds: int,
+) -> list[Hashes]:
+    """Hashes of the environments of sites after 0, 1, ... rounds.
 
-    Attributes
+    Equal environments have equal hashes in whatever crystal, order of sites or orientation.
+
+    Parameters
     ----------
     numbers
-        Atomic number of each color before any round.
+        Atomic number of each site.
+    target, source, bins
+        As in `refine`.
     rounds
-        One for each convolution.
-    last
-        Color of each node after the last round.
+        Number of rounds, each one neighbor further away.
     """
-
-    numbers: Integers
-    rounds: list[Round]
-    last: Integers
-
-
-def colors_of(
-    graphs: GraphSet, convolutions: int, *, merge: bool | None = None, across: bool = True
-) -> Colors:
-    """Color the nodes of all graphs for a number of convolutions.
-
-    Parameters
-    ----------
-    graphs
-        Crystal graphs.
-    convolutions
-        Number of convolutions.
-    merge
-        Give equal surroundings one color. By default as the graphs were made
-        (`graph.compression`).
-    across
-        Merge what different crystals have in common, too.
-
-    Raises
-    ------
-    DefectpoolError
-        The graphs were compressed for fewer convolutions.
-    """
-    compressed = bool(graphs.settings.get("compression", True))
-    rounds = graphs.settings.get("rounds", convolutions)
-    if compressed and rounds < convolutions:
-        raise DefectpoolError(
-            f"network.convolutions: the graphs were compressed for {rounds} convolutions and "
-            f"cannot serve {convolutions}; make the graphs anew"
-        )
-    if compressed if merge is None else merge:
-        return refine(graphs, convolutions, across=across)
-    return keep_apart(graphs, convolutions)
-
-
-def refine(graphs: GraphSet, rounds: int, *, across: bool = True) -> Colors:
-    """Refine colors of all nodes of all graphs together.
-
-    Colors are told apart by 128-bit sums of hashes of their messages.
-
-    Parameters
-    ----------
-    graphs
-        Crystal graphs, compressed by at least as many rounds or not at all.
-    rounds
-        Number of convolutions.
-    across
-        Whether nodes of different crystals may share a color. If not, colors and messages are
-        numbered crystal by crystal.
-    """
-    nodes = np.asarray(graphs.atomic_number, dtype=np.int64)
-    if not across:
-        nodes = nodes + 128 * np.repeat(np.arange(len(graphs)), np.diff(graphs.node_offset))
-    numbers, color = np.unique(nodes, return_inverse=True)
-    numbers %= 128
-    source, target = _global_edges(graphs)
-    distance = np.asarray(graphs.edge_distance, dtype=np.int64)
-    multiplicity = np.asarray(graphs.edge_multiplicity, dtype=np.int64)
-    color = color.astype(np.int64)
-    found = []
+    offsets = starts(target, len(numbers))
+    filled = offsets[1:] > offsets[:-1]
+    step = mix(bins.astype(np.uint64))
+    hashes = [mix(numbers.astype(np.uint64))]
     for _ in range(rounds):
-        keys = (color[target], color[source], distance)
-        message, first = number_by_first(_pack(keys))
-        # equal messages at one node become one entry with their summed multiplicity
-        entry, entry_of_edge = np.unique(target * (len(first) + 1) + message, return_inverse=True)
-        at, kind = entry // (len(first) + 1), entry % (len(first) + 1)
-        count = np.bincount(entry_of_edge, weights=multiplicity, minlength=len(entry))
-        count = count.astype(np.int64)
-        offset = np.searchsorted(at, np.arange(len(color) + 1))
-        refined, node = number_by_first(_signatures(color, offset, kind, count))
-        order = np.argsort(color[node], kind="stable")  # sites of one color before stay together
-        refined, node = np.argsort(order)[refined], node[order]
-        taken, begin = slices(offset, node)
-        target_color, source_color, bin_number = (key[first] for key in keys)
-        found.append(
-            Round(
-                target_color,
-                source_color,
-                bin_number,
-                begin,
-                kind[taken],
-                count[taken],
-                color[node],
-            )
-        )
-        color = refined
-    return Colors(numbers, found, color)
+        sums = np.zeros(len(numbers), dtype=np.uint64)
+        if len(target):
+            sums[filled] = np.add.reduceat(mix(hashes[-1][source] ^ step), offsets[:-1][filled])
+        hashes.append(mix(mix(hashes[-1]) + sums))
+    return hashes
 
 
-def keep_apart(graphs: GraphSet, rounds: int) -> Colors:
-    """Return the same as `refine` with every node a color and every edge a message of its own."""
-    source, target = _global_edges(graphs)
-    nodes, edges = len(graphs.atomic_number), len(source)
-    one = Round(
-        target,
-        source,
-        np.asarray(graphs.edge_distance, dtype=np.int64),
-        np.searchsorted(target, np.arange(nodes + 1)),
-        np.arange(edges),
-        np.asarray(graphs.edge_multiplicity, dtype=np.int64),
-        np.arange(nodes),
-    )
-    numbers = np.asarray(graphs.atomic_number, dtype=np.int64)
-    return Colors(numbers, [one] * rounds, np.arange(nodes))
-
-
-def _global_edges(graphs: GraphSet) -> tuple[Integers, Integers]:
-    shift = np.repeat(
-        np.asarray(graphs.node_offset[:-1], dtype=np.int64), np.diff(graphs.edge_offset)
-    )
-    return graphs.source + shift, graphs.target + shift
-
-
-def _pack(keys: Sequence[Integers]) -> Integers:
-    """One integer for each tuple of small integers."""
-    sizes = [int(key.max(initial=0)) + 1 for key in keys]
-    if np.prod([float(size) for size in sizes]) < 2**62:
-        packed = keys[0]
-        for key, size in zip(keys[1:], sizes[1:], strict=True):
-            packed = packed * size + key
-        return packed
-    first = np.unique(keys[0] * sizes[1] + keys[1], return_inverse=True)[1]
-    return first * sizes[2] + keys[2]
-
-
-def _signatures(color: Integers, offset: Integers, kind: Integers, count: Integers) -> Integers:
-    """Return a number for each node, equal where color and multiset of (kind, count) are equal."""
-    base = kind.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + count.astype(np.uint64)
-    halves = []
-    for salt in (0x243F6A8885A308D3, 0x13198A2E03707344):
-        running = np.zeros(len(base) + 1, dtype=np.uint64)
-        np.cumsum(mix(base + np.uint64(salt)), out=running[1:])  # modulo 2**64, as differences are
-        total = mix(color.astype(np.uint64) + np.uint64(salt))
-        total += running[offset[1:]] - running[offset[:-1]]
-        halves.append(np.unique(total, return_inverse=True)[1].reshape(-1).astype(np.int64))
-    return halves[0] * (int(halves[1].max(initial=0)) + 1) + halves[1]
-
-
-def slices(offset: Integers, chosen: Integers) -> tuple[Integers, Integers]:
-    """Positions of the slices `offset[c]:offset[c + 1]` of the chosen c, and where each begins."""
-    begin = offset[chosen]
-    lengths = offset[chosen + 1] - begin
-    new = np.zeros(len(chosen) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=new[1:])
-    return np.arange(new[-1]) + np.repeat(begin - new[:-1], lengths), new
+def _rows(values: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lay runs of a flat array out as rows of a matrix, each sorted, short ones after -1s."""
+    counts = np.diff(offsets)
+    width = int(counts.max(initial=0))
+    if width and np.all(counts == width):
+        rows = values.reshape(-1, width).copy()
+    else:
+        rows = np.full((len(counts), width), -1, dtype=np.int64)
+        row = np.repeat(np.arange(len(counts)), counts)
+        rows[row, np.arange(len(values)) - offsets[:-1][row]] = values
+    rows.sort(axis=1)
+    return rows

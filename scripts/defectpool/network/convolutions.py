@@ -1,7 +1,12 @@
-"""The convolutions of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)).
+"""Convolutions of CGCNN (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018)), the fast ones.
 
-Both compute on the rows and messages of a `Layer` (see `batch`), each of which may stand for
-many sites or edges; sums, and the statistics of batch normalization, count them all.
+They compute on the rows and messages of a `Layer` (`batching.batch`), each of which may stand for
+many sites or edges; sums, and the statistics of batch normalization, count them all. The same
+convolutions in the plainest form: `network.convolutions_plain`.
+
+A convolution is a module made by `(width, gaussians)` under the decorator `convolution`; the name
+of its class, in lower case, then works in `convolutions` of the config. A class in a file of your
+own needs no decorator: name it there as `my_convolutions.py:MyConvolution`.
 """
 
 from __future__ import annotations
@@ -13,9 +18,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from defectpool.batching.batch import Layer, SparseSum
+from defectpool.batching.batch import Layer
+from defectpool.batching.sparse import SparseSum
+
+Convolution = Callable[[int, int], nn.Module]
+
+CONVOLUTIONS: dict[str, Convolution] = {}
 
 
+def convolution(module: Convolution) -> Convolution:
+    """Register a convolution under the name of its class, in lower case."""
+    CONVOLUTIONS[module.__name__.lower()] = module
+    return module
+
+
+@convolution
 class Gated(nn.Module):
     r"""Gated convolution, eq. 5 of Xie and Grossman 2018.
 
@@ -60,19 +77,19 @@ class Gated(nn.Module):
             bn1.weight, bn1.bias, bn2.weight, bn2.bias, self.sign, layer, bn1.eps, statistics,
         )  # fmt: skip
         if self.training:
-            _follow(bn1, statistics[0], statistics[1], layer.edges)
-            _follow(bn2, statistics[2], statistics[3], layer.sites)
+            update_running_statistics(bn1, statistics[0], statistics[1], layer.edges)
+            update_running_statistics(bn2, statistics[2], statistics[3], layer.sites)
         return out
 
 
-def _follow(norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: int | Tensor) -> None:
+def update_running_statistics(
+    norm: nn.BatchNorm1d, mean: Tensor, variance: Tensor, count: Tensor
+) -> None:
     """Move running statistics as `torch.nn.BatchNorm1d` does: the variance is the unbiased one."""
     assert norm.running_mean is not None and norm.running_var is not None
     assert norm.num_batches_tracked is not None and norm.momentum is not None
     norm.running_mean.lerp_(mean, norm.momentum)
-    # whole numbers on a GPU would be divided in torch's default precision
-    others = max(count - 1, 1) if isinstance(count, int) else (count - 1).clamp_min(1).double()
-    norm.running_var.lerp_(variance * (count / others), norm.momentum)
+    norm.running_var.lerp_(variance * (count / (count - 1).clamp_min(1)), norm.momentum)
     norm.num_batches_tracked.add_(1)
 
 
@@ -184,6 +201,7 @@ class _Gated(torch.autograd.Function):
         )  # fmt: skip
 
 
+@convolution
 class Summed(nn.Module):
     r"""Convolution of eq. 4 of Xie and Grossman 2018, which shares weights among all neighbors.
 
@@ -219,6 +237,3 @@ class Summed(nn.Module):
         message = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
         total = SparseSum.apply(message, layer.total, layer.total_transposed)
         return F.softplus(total + self.own(x).index_select(0, layer.parent))
-
-
-CONVOLUTIONS: dict[str, Callable[[int, int], nn.Module]] = {"gated": Gated, "summed": Summed}

@@ -1,8 +1,9 @@
 r"""Poolings (readouts): the features of a crystal from those of its sites.
 
-A pooling is one function of `Sites` in the dictionary `POOLINGS`; to add one, write it, add it
-there and name it in `config.Pooling`. Each counts a node as often as it has sites, so it gives the
-same for a compressed and for a full graph, gradients included.
+A pooling is one function of `Sites` under the decorator `pooling`; its name then works in
+`poolings` of the config. A function in a file of your own needs no decorator: name it there as
+`my_poolings.py:my_function`. Each function here counts a node as often as it has sites, so it gives
+the same for a compressed and for a full graph, gradients included.
 """
 
 from __future__ import annotations
@@ -14,7 +15,24 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from defectpool.batching.batch import Batch, Rows, SparseSum
+from defectpool.batching.batch import Batch
+from defectpool.batching.sparse import SparseRows, SparseSum, counted, offsets
+from defectpool.runtime.registry import find
+
+Pooling = Callable[["Sites"], Tensor]
+
+POOLINGS: dict[str, Pooling] = {}
+
+
+def pooling(function: Pooling) -> Pooling:
+    """Register a pooling under the name of its function."""
+    POOLINGS[function.__name__] = function
+    return function
+
+
+def pooling_named(name: str) -> Pooling:
+    """Return a registered pooling, or one in a file: `my_poolings.py:my_function`."""
+    return find(name, POOLINGS, "pooling")
 
 
 @dataclass(frozen=True)
@@ -32,8 +50,8 @@ class Groups:
     """
 
     number: Tensor
-    members: Rows
-    member_of: Rows
+    members: SparseRows
+    member_of: SparseRows
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum within groups, [nodes, F] to [groups, F]."""
@@ -53,7 +71,7 @@ class Groups:
 
 
 class Sites:
-    """What a pooling sees of a batch.
+    """Sites of a batch, as a pooling sees them.
 
     Attributes
     ----------
@@ -68,9 +86,11 @@ class Sites:
     def __init__(self, rows: list[Tensor], batch: Batch) -> None:
         self._rows, self._batch = rows, batch
         self.multiplicity = batch.multiplicity[:, None]
-        self._each = torch.arange(len(batch.row) + 1, dtype=torch.int32, device=batch.row.device)
+        self._each = counted(len(batch.row) + 1, batch.row.device)
         self.crystals = Groups(
-            batch.crystal, Rows(self._each[:-1], batch.offset), Rows(batch.crystal, self._each)
+            batch.crystal,
+            SparseRows(self._each[:-1], batch.offset),
+            SparseRows(batch.crystal, self._each),
         )
 
     @cached_property
@@ -78,9 +98,8 @@ class Sites:
         """The nodes grouped by element within each crystal."""
         number = self._batch.element
         order = torch.argsort(number, stable=True).to(torch.int32)
-        every = torch.arange(self._batch.elements + 1, dtype=torch.int32, device=number.device)
-        offset = torch.searchsorted(number.index_select(0, order), every).to(torch.int32)
-        return Groups(number, Rows(order, offset), Rows(number, self._each))
+        offset = offsets(number.index_select(0, order), self._batch.n_elements)
+        return Groups(number, SparseRows(order, offset), SparseRows(number, self._each))
 
     @cached_property
     def element_sites(self) -> Tensor:
@@ -104,6 +123,7 @@ class Sites:
         return found
 
 
+@pooling
 def mean(sites: Sites) -> Tensor:
     r"""Mean over sites, :math:`v_c = \frac{1}{N} \sum_i v_i`, [crystals, F].
 
@@ -113,11 +133,13 @@ def mean(sites: Sites) -> Tensor:
     return sites.crystals.sum(sites.features * share)
 
 
+@pooling
 def sum(sites: Sites) -> Tensor:
     r"""Sum over sites, :math:`v_c = \sum_i v_i`, [crystals, F]: it grows with the supercell."""
     return sites.crystals.sum(sites.features * sites.multiplicity)
 
 
+@pooling
 def max(sites: Sites) -> Tensor:
     r"""Largest over sites, feature by feature, :math:`v_c = \max_i v_i`, [crystals, F].
 
@@ -136,6 +158,7 @@ def _largest(sites: Sites, values: Tensor) -> Tensor:
     return sites.crystals.sum(values * weight)
 
 
+@pooling
 def softmax(sites: Sites) -> Tensor:
     r"""Softmax over the sites of all layers, feature by feature, [crystals, F].
 
@@ -166,13 +189,14 @@ def deviation(sites: Sites) -> Tensor:
     return sites.features - sites.elements.spread(center)
 
 
-def standardized(sites: Sites) -> Tensor:
-    """Deviation of each site in units of the standard deviation over its element, [nodes, F]."""
+def z_scores(sites: Sites) -> Tensor:
+    """z-score of each site: its deviation over its element's standard deviation, [nodes, F]."""
     apart = deviation(sites)
     variance = sites.elements.sum(apart.square() * sites.multiplicity) / sites.element_sites
     return apart * sites.elements.spread((variance + ALIKE**2).rsqrt())
 
 
+@pooling
 def contrast(sites: Sites) -> Tensor:
     r"""Largest deviation of a site from the sites of its own element, [crystals, F].
 
@@ -185,8 +209,9 @@ def contrast(sites: Sites) -> Tensor:
     return _largest(sites, deviation(sites).abs())
 
 
+@pooling
 def outlier(sites: Sites) -> Tensor:
-    r"""Largest standardized deviation of a site from the sites of its own element, [crystals, F].
+    r"""Largest z-score of a site among the sites of its own element, [crystals, F].
 
     .. math::
         v_c = \max_i \frac{|v_i - \mu_{E(i)}|}{\sqrt{\sigma_{E(i)}^2 + \epsilon^2}}, \quad
@@ -194,18 +219,8 @@ def outlier(sites: Sites) -> Tensor:
 
     with mean and variance, feature by feature, over the sites E(i) of i's element in the same
     crystal. `contrast` sees inequivalent sites of one element in a pristine crystal as well as a
-    defect; here a share p of odd sites among alike ones reaches
-    :math:`\sqrt{(1 - p) / p}` whatever their features: 1 for two kinds of sites in equal numbers,
-    and the more, the fewer sites a defect touches. Ties as in `max`.
+    defect; here a share p of deviating sites among equal ones reaches
+    :math:`\sqrt{(1 - p) / p}` whatever their features: 1 for two Wyckoff positions with equal
+    numbers of sites, and the more, the fewer sites a defect touches. Ties as in `max`.
     """
-    return _largest(sites, standardized(sites).abs())
-
-
-POOLINGS: dict[str, Callable[[Sites], Tensor]] = {
-    "mean": mean,
-    "max": max,
-    "sum": sum,
-    "softmax": softmax,
-    "contrast": contrast,
-    "outlier": outlier,
-}
+    return _largest(sites, z_scores(sites).abs())

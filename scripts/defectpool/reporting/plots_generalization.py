@@ -181,7 +181,7 @@ def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     import matplotlib.pyplot as plt
 
-    kinds, names = ordered(confusion["kind"]), names_of(confusion)
+    kinds, names = ordered(confusion["defect_type"]), names_of(confusion)
     supercells = sorted(ordered(confusion["supercell"]), key=cells)
     with house_style():
         plt.rcParams["axes.grid"] = False
@@ -192,7 +192,7 @@ def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
                 axes = grid[row][column]
                 part = rows_of(confusion, supercell=cell, pooling=pooling, convolution=convolution)
                 values = 100 * part.pivot(
-                    index="kind", columns="predicted", values="share"
+                    index="defect_type", columns="predicted", values="share"
                 ).reindex(index=kinds, columns=kinds).to_numpy(float)
                 image = share_map(axes, values, kinds, kinds, 0, {"rotation": 45, "ha": "right"})
         label_panels(grid, supercells, [label for *_, label in names], "taken for", "true kind")

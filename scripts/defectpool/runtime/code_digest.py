@@ -2,18 +2,22 @@
 
 A touched file, a comment or a docstring changes no result; a line of code may. So the digest is
 taken of the parsed code of a script and of every module of this package that it imports, directly
-or not, with docstrings left out, and of the data files that those modules name.
+or not, with docstrings left out, and of the data files that those modules name. Of the functions
+that a module registers (poolings, convolutions) only the chosen one counts, with what it calls.
 """
 
 import ast
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from defectpool.runtime import registry
+
 PACKAGE = Path(__file__).parents[1]
 
-# They carry no science: the config's values enter a job one by one, and the others only say how
-# something is reported, written or waited for.
+# They do not change a result: the config's values enter a job one by one, and the others only
+# decide how something is reported, written or waited for.
 NEUTRAL = frozenset(
     {
         "campaign",
@@ -23,7 +27,9 @@ NEUTRAL = frozenset(
         "runtime.job_log",
         "runtime.lease",
         "runtime.memory",
+        "runtime.registry",
         "runtime.run_record",
+        "runtime.signals",
         "training.progress",
     }
 )
@@ -32,13 +38,16 @@ NEUTRAL = frozenset(
 DATA = (".csv", ".html", ".js", ".json", ".yaml")
 
 
-def digest(script: Path) -> str:
+def digest(script: Path, **chosen: str) -> str:
     """Digest of a script and of all the science that it imports.
 
     Parameters
     ----------
     script
         A Python file that imports modules of this package.
+    chosen
+        Decorator of registered functions and the name of the chosen one, such as `pooling="max"`
+        or `pooling="my_poolings.py:mine"`. By default all of them count.
 
     Returns
     -------
@@ -47,9 +56,10 @@ def digest(script: Path) -> str:
     """
     paths: dict[str, Path] = {}
     _follow(script, paths)
-    return hashlib.sha256(
-        "\n".join(_code(paths[name]) for name in sorted(paths)).encode()
-    ).hexdigest()[:16]
+    words = tuple(sorted((key, registry.label(name).lower()) for key, name in chosen.items()))
+    codes = [_code(paths[name], words) for name in sorted(paths)]
+    codes += [_code(path) for name in chosen.values() if (path := registry.file_of(name))]
+    return hashlib.sha256("\n".join(codes).encode()).hexdigest()[:16]
 
 
 def _follow(path: Path, paths: dict[str, Path]) -> None:
@@ -95,9 +105,10 @@ def _files(module: str) -> list[Path]:
 
 
 @cache
-def _code(path: Path) -> str:
+def _code(path: Path, chosen: tuple[tuple[str, str], ...] = ()) -> str:
     """Return the code of a file without comments and docstrings, and the data that it names."""
     tree = ast.parse(ast.unparse(_tree(path)))
+    tree.body = _relevant(tree.body, dict(chosen))
     for node in ast.walk(tree):
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -114,3 +125,41 @@ def _code(path: Path) -> str:
     data = [path.parent / s for s in strings if s.endswith(DATA)]
     sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in data if file.is_file()]
     return "\n".join([ast.unparse(tree), *sums])
+
+
+def _relevant(body: list[ast.stmt], chosen: Mapping[str, str]) -> list[ast.stmt]:
+    """Leave out registered functions that are not chosen, and what they alone refer to."""
+    dropped = [node for node in body if _registered_name(node, chosen) not in (None, "")]
+    kept = [node for node in body if node not in dropped]
+    while dropped:
+        used = {name for node in kept for name in _references(node)}
+        freed = {name for node in dropped for name in _references(node)} - used
+        more = [node for node in kept if _defines(node) and _defines(node) <= freed]
+        if not more:
+            break
+        dropped, kept = dropped + more, [node for node in kept if node not in more]
+    return kept
+
+
+def _registered_name(node: ast.stmt, chosen: Mapping[str, str]) -> str | None:
+    """Name under which a statement registers a function that is not chosen; empty if it is."""
+    if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return None
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Name) and decorator.id in chosen:
+            name = node.name.lower()
+            return "" if name == chosen[decorator.id] else name
+    return None
+
+
+def _references(node: ast.stmt) -> set[str]:
+    """Names that a statement refers to, other than its own."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} - _defines(node)
+
+
+def _defines(node: ast.stmt) -> set[str]:
+    """Names that a statement at the top of a module defines."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}

@@ -1,4 +1,4 @@
-"""The state of a training, saved so that a job that was killed goes on where it was.
+"""Checkpoints of a training, from which a job that was killed goes on.
 
 Two generations are kept: the new one is written beside the old ones, brought to the disk, and only
 then renamed, so there is a whole one at any moment. A file carries a digest of its content; one
@@ -23,14 +23,14 @@ def _previous(path: Path) -> Path:
 
 
 def save(path: Path, key: str, content: dict[str, Any]) -> None:
-    """Save a state; the one before becomes the older generation.
+    """Save a checkpoint; the one before becomes the older generation.
 
     Parameters
     ----------
     path
-        The state file.
+        The file.
     key
-        Digest of settings and data: a state is only ever used with the same ones.
+        Digest of settings and data: a checkpoint is only ever used with the same ones.
     content
         Anything that `torch.load(weights_only=True)` reads: tensors, numbers, text, lists, dicts.
     """
@@ -40,14 +40,14 @@ def save(path: Path, key: str, content: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(_MARK + hashlib.sha256(payload).digest() + payload)
         if path.exists():
-            # a second name for the old one, put in place by renaming: no moment without a state
+            # a second name for the old one, put in place by renaming: no moment without a file
             link = temporary.with_name(temporary.name + ".link")
             os.link(path, link)
             link.replace(_previous(path))
 
 
 def load(path: Path, key: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the newest whole state with this key, or None, and what was noticed on the way."""
+    """Return the newest whole checkpoint with this key, or None, and what was noticed."""
     notes = []
     for left in path.parent.glob(f".*.{path.name}*"):
         left.unlink(missing_ok=True)  # what a writer that was killed had begun

@@ -1,119 +1,138 @@
-"""Train and test one entry of the table: all folds, all repeats, with predictions for every host.
+"""Cross-validation: train and test a run on all folds and repeats, with predictions for every host.
 
-Everything that is drawn (folds, weights, order of batches) comes from hashes of the seed, the
-repeat, the fold and the epoch, and nothing from the pooling or the convolution: all poolings see
-the same hosts in the same batches and start from the same weights. So there is no state of a
-random generator to save, and a training that goes on from a saved state is the same, bit for bit
-on a CPU with the same number of threads, as one that never stopped.
-
-On a GPU all graphs lie there (`resident`) and steps are captured (`captured`); where they cannot
-be, they are taken operation by operation, and the log says why. Out of memory, a batch is computed
-in parts whose gradients are added up: the effective batch stays, but batch normalization then sees
-the parts, so figures may differ slightly.
+Everything random (folds, weights, order of batches) comes from hashes of the seed, the repeat, the
+fold and the epoch, and nothing from the pooling or the convolution: all poolings see the same hosts
+in the same batches and start from the same weights. So there is no state of a random generator to
+save, and a training that is resumed from a checkpoint is the same, bit for bit on a CPU with the
+same number of threads, as one that was never interrupted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from defectpool.batching.batch import Batch
-from defectpool.batching.gpu_dataset import Resident, dataset_on
+from defectpool.batching.dataset import dataset_on
+from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork, initial_network
 from defectpool.runtime import run_record
 from defectpool.runtime.hashing import seed as seed_of
 from defectpool.runtime.memory import keep_memory
+from defectpool.runtime.signals import collected_signals
 from defectpool.training import checkpoint
 from defectpool.training import device as devices
-from defectpool.training.artifacts import FORMAT, Outcome
-from defectpool.training.cuda_graphs import CapturedSteps, CaptureError
-from defectpool.training.optimization import (
-    batches_of,
-    in_order,
-    optimizer_of,
-    steps_of,
-    tested,
-    validation_score,
-)
-from defectpool.training.progress import Progress
+from defectpool.training.artifacts import Artifacts, predictions_of
+from defectpool.training.loop import BestEpoch, Callbacks, Fold, FoldResult, Indices, train_fold
+from defectpool.training.objective import Binary, Objective
+from defectpool.training.progress import ProgressBar
 from defectpool.training.splits import assign_folds
-from defectpool.training.stepper import (
-    EVALUATION_BATCH,
-    evaluation_batches,
-    keep_statistics,
-    logits_of,
-    train_step,
-)
+from defectpool.training.stepper import Limits
 
 if TYPE_CHECKING:
-    from defectpool.graphs.hdf5 import GraphSet
+    from defectpool.graphs.graph_set import GraphSet
 
-NOT_ONE_GRAPH = (
-    "the GPU's memory does not hold a single graph of this data set; take a GPU with more, "
-    "training.device: cpu, or a smaller supercell"
-)
+CHECKPOINT = "training.state"
 
 
 class Interrupted(SystemExit):
-    """SIGTERM, SIGUSR1 or SIGHUP came; the state is saved. Exit status 75: "try again later"."""
+    """SIGTERM, SIGUSR1 or SIGHUP came; a checkpoint is saved. Exit status 75: "try again later"."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(75)
         self.path = path
 
     def __str__(self) -> str:
-        return f"interrupted; the state is saved in {self.path}"
+        return f"interrupted; the checkpoint is {self.path}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row of the table: what is trained, and how.
+
+    Attributes
+    ----------
+    pooling, convolution
+        Readout and convolution of the network.
+    network, training
+        Sections of the config.
+    objective
+        What is learned.
+    title
+        What progress is reported under.
+    code
+        Digest of the code: a checkpoint of other code is not used.
+    threads
+        Threads of torch. Sums are split among threads, so only the same number gives the same
+        bits; one thread a run and several runs at once is also what is fastest.
+    """
+
+    pooling: str
+    convolution: str
+    network: NetworkSettings
+    training: TrainingSettings
+    objective: Objective = field(default_factory=Binary)
+    title: str = "training"
+    code: str = ""
+    threads: int = 1
+
+
+@dataclass
+class State:
+    """State of a run: what its checkpoint holds.
+
+    Attributes
+    ----------
+    finished
+        Results of the folds that are finished.
+    current
+        Content of the checkpoint of the present fold, if it has begun.
+    seconds, graphs, resumed
+        Seconds and graphs trained on so far, by all jobs, and how often it was resumed.
+    """
+
+    finished: list[dict[str, Any]] = field(default_factory=list)
+    current: dict[str, Any] | None = None
+    seconds: float = 0.0
+    graphs: int = 0
+    resumed: int = 0
 
 
 def cross_validate(
     graphs: GraphSet,
-    pooling: str,
-    convolution: str,
-    network: NetworkSettings,
-    training: TrainingSettings,
-    state: Path,
+    run: Run,
+    folder: Path,
     *,
-    title: str = "training",
-    code: str = "",
-    threads: int = 1,
-    save_every: float = 30.0,
     prototypes: Mapping[str, str] | None = None,
-) -> Outcome:
+    save_every: float = 30.0,
+) -> Artifacts:
     """Train and test on all folds.
 
     Parameters
     ----------
     graphs
         Crystal graphs of defective and pristine structures.
-    pooling, convolution, network, training
+    run
         What is trained, and how.
-    state
-        Folder for the state from which a job that was killed goes on; a finished one stays there.
-    title
-        What progress is reported under.
-    code
-        Digest of the code: a state of other code is not used.
-    threads
-        Threads of torch. Sums are split among threads, so only the same number gives the same
-        bits; one thread an entry and several entries at once is also what is fastest.
-    save_every
-        Seconds between saved states.
+    folder
+        Folder for the checkpoint from which a job that was killed goes on. That of a finished run
+        stays there: should the results be lost before they are written, or a second copy of the
+        job come late, they are made again from it without training.
     prototypes
         Prototype of each host, for `training.split: prototype`.
+    save_every
+        Seconds between checkpoints.
 
     Raises
     ------
@@ -121,49 +140,52 @@ def cross_validate(
         Too few formulas for the folds, one class only, a device that is not there, a loss that is
         not finite.
     Interrupted
-        A signal asked to stop, and the state is saved.
+        A signal asked to stop, and a checkpoint is saved.
     """
-    device = devices.choose(training.device)
-    labels = np.asarray(graphs.label)
-    if len(np.unique(labels)) < 2:
-        raise DefectpoolError(
-            f"there are {len(labels)} graphs to train on, and not both defective and pristine "
-            "ones; see the lists of skipped and rejected structures"
-        )
+    started = time.monotonic()
+    device = devices.choose(run.training.device)
+    graphs = run.objective.labeled(graphs)
+    folds = all_folds(graphs, run.training, prototypes)
     keep_memory()
+    with torch_threads(run.threads), collected_signals() as stopping:
+        job = _Job(graphs, run, folds, device, folder / CHECKPOINT)
+        job.save_every, job.stopping, job.started = save_every, stopping, started
+        return job.run_folds()
+
+
+def all_folds(
+    graphs: GraphSet, training: TrainingSettings, prototypes: Mapping[str, str] | None
+) -> list[Fold]:
+    """Folds of all repeats, in the order in which they are trained."""
+    found = []
+    for repeat in range(training.repeats):
+        seed = seed_of(training.seed, repeat)
+        assigned = assign_folds(training.split, graphs, training.folds, seed, prototypes)
+        for number in range(training.folds):
+            seed = seed_of(training.seed, repeat, number)
+            found.append(Fold(repeat, number, *assigned.indices(number, training.validation, seed)))
+    return found
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with _signals() as stopping:
-            job = _Job(
-                graphs, pooling, convolution, network, training, device, state, code, title,
-                prototypes,
-            )  # fmt: skip
-            job.save_every, job.stopping, job.threads = save_every, stopping, threads
-            return job.run()
+        yield
     finally:
         torch.set_num_threads(before)
 
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM, SIGUSR1 and SIGHUP (a closed terminal) instead of dying of them."""
-    came: list[int] = []
-    wanted = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-    try:
-        before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in wanted}
-    except ValueError:  # not in the main thread, where signals do not arrive anyway
-        before = {}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _fingerprint(graphs: GraphSet, *settings: Any) -> str:
-    """Digest of settings and data, by which a state knows its training."""
-    found = hashlib.sha256(json.dumps([graphs.settings, *settings], sort_keys=True).encode())
+def fingerprint(graphs: GraphSet, run: Run, folds: list[Fold]) -> str:
+    """Digest of settings, code and data, by which a checkpoint knows its run."""
+    settings = [
+        graphs.settings, run.pooling, run.convolution, run.network.model_dump(),
+        run.training.model_dump(exclude={"device"}), repr(run.objective), run.code,
+        [fold.test.tolist() for fold in folds],
+    ]  # fmt: skip
+    found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name in (
         "distances", "node_offset", "edge_offset", "label", "atomic_number", "node_multiplicity",
         "source", "target", "edge_distance", "edge_multiplicity",
@@ -175,297 +197,161 @@ def _fingerprint(graphs: GraphSet, *settings: Any) -> str:
 
 
 class _Job:
-    """One entry of the table."""
+    """A run on this machine: its folds one after the other, with checkpoints and progress."""
 
     save_every: float
     stopping: list[int]
-    threads: int
+    started: float
 
     def __init__(
-        self, graphs: GraphSet, pooling: str, convolution: str, network: NetworkSettings,
-        training: TrainingSettings, device: torch.device, state: Path, code: str, title: str,
-        prototypes: Mapping[str, str] | None,
-    ) -> None:  # fmt: skip
-        self.started = time.monotonic()
-        self.graphs, self.pooling, self.convolution = graphs, pooling, convolution
-        self.network, self.training, self.device, self.title = network, training, device, title
-        self.deals = [
-            assign_folds(
-                training.split, graphs, training.folds, seed_of(training.seed, repeat), prototypes
-            )
-            for repeat in range(training.repeats)
-        ]
-        self.dataset = dataset_on(device, graphs, network.convolutions, network.gaussians)
-        self.radius = float(graphs.settings["radius"])
-        self.path = state / "training.state"
-        chosen = training.model_dump(exclude={"device"})
-        self.key = _fingerprint(
-            graphs, pooling, convolution, network.model_dump(), chosen, code,
-            [one.fold.tolist() for one in self.deals],
-        )  # fmt: skip
+        self, graphs: GraphSet, run: Run, folds: list[Fold], device: torch.device, path: Path
+    ) -> None:
+        self.graphs, self.run, self.folds = graphs, run, folds
+        self.device, self.path = device, path
+        size = run.network
+        self.dataset = dataset_on(device, graphs, size.n_convolutions, size.gaussians)
+        on_gpu = isinstance(self.dataset, GPUDataset) and device.type == "cuda"
+        self.limits = Limits(cuda_graphs=on_gpu)
+        self.key = fingerprint(graphs, run, folds)
         self.saved = time.monotonic()
-        self.parts, self.together = 1, EVALUATION_BATCH
-        self.capturing = device.type == "cuda" and isinstance(self.dataset, Resident)
-        self.captured: CapturedSteps | None = None
 
-    def run(self) -> Outcome:
-        """All repeats and folds, going on from a saved state if there is one."""
-        content, notes = checkpoint.load(self.path, self.key)
-        self.done: dict[str, Any] = content or {
-            "finished": [], "current": None, "seconds": 0.0, "graphs": 0, "resumed": 0,
-        }  # fmt: skip
-        self.done["resumed"] += content is not None
-        self.before = self.done["seconds"]
-        tasks = [(r, f) for r in range(self.training.repeats) for f in range(self.training.folds)]
-        self.progress = Progress(
-            self.title,
-            sum(int(self._rows(*task)[0].size) for task in tasks) * self.training.epochs,
-            self.done["graphs"],
-        )
+    def run_folds(self) -> Artifacts:
+        """Train all folds, going on from a checkpoint if there is one."""
+        saved, notes = checkpoint.load(self.path, self.key)
+        self.state = State(**saved) if saved else State()
+        self.state.resumed += saved is not None
+        self.seconds_before = self.state.seconds
+        total = sum(len(fold.train) for fold in self.folds) * self.run.training.epochs
+        self.progress = ProgressBar(self.run.title, total, self.state.graphs)
         for note in notes:
             self.progress.say(note)
-        if content is not None:
-            self.progress.say(
-                f"{self.title}: goes on after {len(self.done['finished'])} of {len(tasks)} folds"
-            )
-        for task in tasks[len(self.done["finished"]) :]:
-            result = self._fold(*task)
-            self.done["finished"].append(result)
-            self.done["current"] = None
+        finished = len(self.state.finished)
+        if saved:
+            self._say(f"goes on after {finished} of {len(self.folds)} folds")
+        for fold in self.folds[finished:]:
+            result = self._train(fold)
+            self.state.finished.append(_to_dict(result))
+            self.state.current = None
             self._save()
         self.progress.close()
-        # The finished state stays: should the results be lost before they are written, or should a
-        # second copy of this job come late, they are made again from it without training.
-        return self._outcome()
+        return self._artifacts()
 
-    # ------------------------------------------------------------------ one fold
-
-    def _rows(self, repeat: int, fold: int) -> tuple[NDArray[np.int64], ...]:
-        """Training, validation and test rows."""
-        return self.deals[repeat].rows(
-            fold, self.training.validation, seed_of(self.training.seed, repeat, fold)
+    def _train(self, fold: Fold) -> FoldResult:
+        seed = seed_of(self.run.training.seed, "weights", fold.repeat, fold.number)
+        network: CrystalGraphNetwork = initial_network(
+            self.run.pooling,
+            self.run.convolution,
+            self.run.network,
+            float(self.graphs.settings["radius"]),
+            seed,
+            self.run.objective.n_outputs,
+        )
+        callbacks = Callbacks(self._before_step, self._epoch_done, self._not_finite, self._say)
+        return train_fold(
+            network.to(self.device),
+            self.dataset,
+            fold,
+            self.run.training,
+            self.run.objective,
+            self.limits,
+            callbacks,
+            self.state.current,
         )
 
-    def _fold(self, repeat: int, fold: int) -> dict[str, Any]:
-        training = self.training
-        train, validation, test = self._rows(repeat, fold)
-        watched = np.concatenate([validation, test])
-        watched_labels = np.asarray(self.graphs.label)[watched] > 0
-        watched_batches: list[Batch] = []
-        network = initial_network(
-            self.pooling,
-            self.convolution,
-            self.network,
-            self.radius,
-            seed_of(training.seed, "weights", repeat, fold),
-        ).to(self.device)
-        if self.capturing and isinstance(self.dataset, Resident):
-            self.captured = CapturedSteps(network, self.dataset)
-        optimizer, schedule = optimizer_of(network, training, steps_of(train, training))
-        now: dict[str, Any] = self.done["current"]
-        if now is None:
-            now = {"epoch": 0, "losses": [], "right": [], "history": [], "seconds": 0.0,
-                   "best": None, "best_on_test": None}  # fmt: skip
-        else:
-            network.load_state_dict(now["network"])
-            optimizer.load_state_dict(now["optimizer"])
-            schedule.load_state_dict(now["schedule"])
-        losses: list[Tensor] = [torch.tensor(x, device=self.device) for x in now["losses"]]
-        right: list[Tensor] = [torch.tensor(x, device=self.device) for x in now["right"]]
+    # ------------------------------------------------------------------ callbacks
 
-        def snapshot() -> dict[str, Any]:
-            return now | {
-                "losses": [float(x) for x in losses],
-                "right": [int(x) for x in right],
-                "seconds": now["seconds"] + time.monotonic() - begin,
-                "network": _on_cpu(network.state_dict()),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-            }
+    def _before_step(self, content: Any) -> None:
+        if self.stopping or time.monotonic() - self.saved > self.save_every:
+            self.state.current = content()
+            self._save()
 
-        for epoch in range(now["epoch"], training.epochs):
-            begin = time.monotonic()
-            batches = batches_of(train, training, repeat, fold, epoch)
-            for rows in batches[len(losses) :]:
-                if self.stopping or time.monotonic() - self.saved > self.save_every:
-                    self._save(snapshot())
-                loss, correct = self._step(network, optimizer, rows)
-                schedule.step()
-                losses.append(loss)
-                right.append(correct)
-            values = torch.stack(losses).tolist()
-            for rows, value in zip(batches, values, strict=True):
-                if not np.isfinite(value):
-                    self._not_finite(rows, repeat, fold, epoch)
-            logits, watched_batches = self._evaluate(network, watched, watched_batches)
-            hits = (logits > 0).cpu().numpy() == watched_labels
-            now["seconds"] += time.monotonic() - begin
-            row = {
-                "repeat": repeat,
-                "fold": fold,
-                "epoch": epoch + 1,
-                "loss": float(np.average(values, weights=[len(rows) for rows in batches])),
-                "train_accuracy": int(torch.stack(right).sum()) / len(train),
-                "validation_accuracy": float(hits[: len(validation)].mean()),
-                "test_accuracy": float(hits[len(validation) :].mean()),
-                "seconds": round(now["seconds"], 4),
-            }
-            now["history"].append(row)
-            probability = logits[len(validation) :].double().sigmoid().cpu()
-            best = now["best"]
-            score = validation_score(
-                [past["validation_accuracy"] for past in now["history"]], training
-            )
-            if score is not None and (best is None or score >= best["accuracy"]):
-                now["best"] = {
-                    "accuracy": score,
-                    "epoch": epoch + 1,
-                    "probability": probability,
-                    "weights": _on_cpu(network.state_dict()),
-                }
-            best = now["best_on_test"]
-            if best is None or row["test_accuracy"] >= best["accuracy"]:
-                now["best_on_test"] = {
-                    "accuracy": row["test_accuracy"], "probability": probability,
-                }  # fmt: skip
-            losses, right = [], []
-            now |= {"epoch": epoch + 1, "seconds": 0.0}
-            self.done["graphs"] += len(train)
-            self.progress.epoch(
-                f"repeat {repeat + 1}/{training.repeats}, fold {fold + 1}/{training.folds}, "
-                f"epoch {epoch + 1}/{training.epochs}",
-                len(train),
-                row["loss"],
-                row["validation_accuracy"],
-                last=epoch + 1 == training.epochs,
-            )
-        return {
-            "repeat": repeat,
-            "fold": fold,
-            "epoch": now["best"]["epoch"],
-            "weights": now["best"]["weights"],
-            "history": now["history"],
-            "test": torch.from_numpy(test),
-            "probability": now["best"]["probability"],
-            "probability_best_epoch": now["best_on_test"]["probability"],
-        }
+    def _epoch_done(self, row: dict[str, Any]) -> None:
+        training = self.run.training
+        fold = self.folds[row["repeat"] * training.folds + row["fold"]]
+        self.state.graphs += len(fold.train)
+        self.progress.epoch(
+            f"repeat {row['repeat'] + 1}/{training.repeats}, fold {row['fold'] + 1}/"
+            f"{training.folds}, epoch {row['epoch']}/{training.epochs}",
+            len(fold.train),
+            row["loss"],
+            row["validation_accuracy"],
+            last=row["epoch"] == training.epochs,
+        )
 
-    def _step(
-        self, network: CrystalGraphNetwork, optimizer: torch.optim.Optimizer, rows: NDArray[Any]
-    ) -> tuple[Tensor, Tensor]:
-        """One step; out of GPU memory it is repeated in twice as many parts."""
-        if self.device.type == "cpu":
-            return train_step(network, optimizer, self.dataset, rows, self.parts)
-        if self.captured is not None:
-            try:
-                found = self.captured(rows)
-            except (CaptureError, torch.OutOfMemoryError) as error:
-                reason = str(error).partition("\n")[0]
-            else:
-                optimizer.step()
-                return found
-            self.captured, self.capturing = None, False
-            torch.cuda.empty_cache()
-            self.progress.say(f"{self.title}: steps are not captured: {reason}")
-        restore = keep_statistics(network)
-        while True:
-            try:
-                return train_step(network, optimizer, self.dataset, rows, self.parts)
-            except torch.OutOfMemoryError:
-                if self.parts >= len(rows):
-                    raise DefectpoolError(NOT_ONE_GRAPH) from None
-            # outside the handler, so that the failed step's tensors are free
-            self.parts = min(2 * self.parts, len(rows))
-            restore()
-            self._out_of_memory(f"batches are computed in {self.parts} parts")
-
-    def _evaluate(
-        self, network: CrystalGraphNetwork, rows: NDArray[Any], batches: list[Batch]
-    ) -> tuple[Tensor, list[Batch]]:
-        """Logits, and the batches for the next time; out of GPU memory these become smaller."""
-        while True:
-            try:
-                batches = batches or evaluation_batches(self.dataset, rows, self.together)
-                return logits_of(network, batches), batches
-            except torch.OutOfMemoryError:
-                if self.together == 1:
-                    raise DefectpoolError(NOT_ONE_GRAPH) from None
-            batches, self.together = [], self.together // 2
-            self._out_of_memory(f"{self.together} graphs are evaluated at a time")
-
-    def _out_of_memory(self, instead: str) -> None:
-        torch.cuda.empty_cache()
-        self.progress.say(f"{self.title}: out of GPU memory; {instead}")
-
-    def _not_finite(self, rows: NDArray[Any], repeat: int, fold: int, epoch: int) -> None:
-        ids = ", ".join(str(self.graphs.structure[row]) for row in rows)
+    def _not_finite(self, batch: Indices, epoch: int) -> None:
+        ids = ", ".join(str(self.graphs.structure[index]) for index in batch)
         raise DefectpoolError(
-            f"the loss is not finite in repeat {repeat}, fold {fold}, epoch {epoch + 1}; lower "
-            f"training.learning_rate, or look at the structures of this batch: {ids}"
+            f"the loss is not finite in epoch {epoch}; lower training.learning_rate, or look at "
+            f"the structures of this batch: {ids}"
         )
 
-    # ------------------------------------------------------------------ state and results
+    def _say(self, text: str) -> None:
+        self.progress.say(f"{self.run.title}: {text}")
+
+    # ------------------------------------------------------------------ checkpoint and results
 
     def _seconds(self) -> float:
-        return self.before + time.monotonic() - self.started
+        return self.seconds_before + time.monotonic() - self.started
 
-    def _save(self, current: dict[str, Any] | None = None) -> None:
-        self.done["seconds"] = self._seconds()
-        checkpoint.save(self.path, self.key, self.done | {"current": current})
+    def _save(self) -> None:
+        self.state.seconds = self._seconds()
+        checkpoint.save(self.path, self.key, vars(self.state))
         self.saved = time.monotonic()
         if self.stopping:
-            self.progress.say(f"{self.title}: stopped by a signal; the state is saved")
+            self._say("stopped by a signal; a checkpoint is saved")
             self.progress.close()
             raise Interrupted(self.path)
 
-    def _outcome(self) -> Outcome:
-        finished = self.done["finished"]
-        predictions = in_order(
-            [
-                tested(
-                    self.graphs,
-                    rows := one["test"].numpy(),
-                    repeat=one["repeat"],
-                    fold=one["fold"],
-                    label=np.asarray(self.graphs.label)[rows].astype(int),
-                    probability=one["probability"].numpy(),
-                    probability_best_epoch=one["probability_best_epoch"].numpy(),
-                )
-                for one in finished
-            ]
+    def _artifacts(self) -> Artifacts:
+        results = [
+            _from_dict(one, fold) for one, fold in zip(self.state.finished, self.folds, strict=True)
+        ]
+        history = pd.DataFrame([row for one in results for row in one.history])
+        seconds = float(history["seconds"].sum())
+        record = run_record.record(
+            self.started,
+            seconds=round(self._seconds(), 3),
+            device=devices.describe(self.device),
+            threads=self.run.threads,
+            precision="float32",
+            graphs=len(self.graphs),
+            graphs_per_second=round(self.state.graphs / seconds, 1),
+            peak_gpu_memory_mib=devices.peak_memory_mib(self.device),
+            micro_batches=self.limits.micro_batches,
+            cuda_graphs=self.limits.cuda_graphs,
+            resumed=self.state.resumed,
         )
-        model = {
-            "format": FORMAT,
-            "pooling": self.pooling,
-            "convolution": self.convolution,
-            "network": self.network.model_dump(),
+        predictions = predictions_of(results, self.graphs, self.run.objective)
+        return Artifacts(self._model(results), history, predictions, record)
+
+    def _model(self, results: list[FoldResult]) -> dict[str, Any]:
+        return {
+            "pooling": self.run.pooling,
+            "convolution": self.run.convolution,
+            "network": self.run.network.model_dump(),
+            "n_outputs": self.run.objective.n_outputs,
             "graph": dict(self.graphs.settings),
             "models": [
-                {key: one[key] for key in ("repeat", "fold", "epoch", "weights")}
-                for one in finished
+                {
+                    "repeat": one.fold.repeat,
+                    "fold": one.fold.number,
+                    "epoch": one.best.epoch,
+                    "weights": one.best.weights,
+                }
+                for one in results
             ],
         }
-        seconds = self._seconds()
-        history = pd.DataFrame([row for one in finished for row in one["history"]])
-        return Outcome(
-            model,
-            history,
-            predictions,
-            run_record.record(
-                self.started,
-                seconds=round(seconds, 3),
-                device=devices.describe(self.device),
-                threads=self.threads,
-                precision="float32",
-                graphs=len(self.graphs.label),
-                graphs_per_second=round(self.done["graphs"] / float(history["seconds"].sum()), 1),
-                peak_gpu_memory_mib=devices.peak_memory_mib(self.device),
-                batch_parts=self.parts,
-                captured_steps=self.capturing,
-                resumed=self.done["resumed"],
-            ),
-        )
 
 
-def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+def _to_dict(result: FoldResult) -> dict[str, Any]:
+    """Plain values and tensors of a result, for the checkpoint."""
+    return {
+        "history": result.history,
+        "best": vars(result.best),
+        "best_on_test": vars(result.best_on_test),
+    }
+
+
+def _from_dict(saved: dict[str, Any], fold: Fold) -> FoldResult:
+    best, best_on_test = (BestEpoch(**saved[name]) for name in ("best", "best_on_test"))
+    return FoldResult(fold, saved["history"], best, best_on_test)

@@ -6,7 +6,7 @@ import time
 from tqdm import tqdm
 
 
-class Progress:
+class ProgressBar:
     """Progress over all epochs of all folds.
 
     Parameters

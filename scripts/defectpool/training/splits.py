@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoldAssignment:
-    """How structures are split into folds.
+    """Fold assignment of structures.
 
     Attributes
     ----------
     fold
         Fold in which each structure is tested, [structures].
-    unit
-        What validation structures are drawn by, [structures]: those of one unit stay together.
+    group
+        Group of each structure, [structures]: validation takes whole groups.
     excluded
         Structures that may not be trained on in a fold, though they are tested in another,
         [folds, structures].
     """
 
     fold: NDArray[np.int64]
-    unit: NDArray[np.str_]
+    group: NDArray[np.str_]
     excluded: NDArray[np.bool_]
 
-    def rows(
+    def indices(
         self, fold: int, validation: float, seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows to train on, to validate on and to test on.
+        """Return the indices to train on, to validate on and to test on.
 
         Raises
         ------
@@ -47,13 +47,14 @@ class FoldAssignment:
         """
         test = self.fold == fold
         candidates = ~test & ~self.excluded[fold]
-        if len(np.unique(self.unit[candidates])) < 2:
+        if len(np.unique(self.group[candidates])) < 2:
             raise DefectpoolError(
                 f"training.split: fold {fold} leaves too little to train and validate on; take "
                 "more materials or more folds"
             )
-        drawn = validation_rows(self.unit, candidates, validation, seed)
-        return np.flatnonzero(candidates & ~drawn), np.flatnonzero(drawn), np.flatnonzero(test)
+        validation_set = sample_validation(self.group, candidates, validation, seed)
+        train = candidates & ~validation_set
+        return np.flatnonzero(train), np.flatnonzero(validation_set), np.flatnonzero(test)
 
 
 def assign_folds(
@@ -71,11 +72,11 @@ def assign_folds(
         What is unseen in the test:
 
         - `formula`: all hosts of a formula are in one fold.
-        - `random`: nothing. Each structure is drawn by itself, as usual in the field: a defective
-          supercell and its pristine supercell, or two polymorphs, may stand on both sides.
+        - `random`: nothing. Each structure is assigned by itself, as usual in the field: a
+          defective supercell and its pristine one, or two polymorphs, may stand on both sides.
         - `element`: an element. Elements are split into folds; in each fold no structure with one
           of its elements, be it in the host or as an impurity, is trained on. A formula is tested
-          in the fold of one of its elements, which is drawn.
+          in the fold of one of its elements, chosen at random.
         - `prototype`: a structure type. Formulas of the test fold are not trained on in another
           prototype either.
     graphs
@@ -88,7 +89,7 @@ def assign_folds(
     Raises
     ------
     DefectpoolError
-        There is too little to deal, or the split or a host's prototype is unknown.
+        There are too few groups, or the split or a host's prototype is unknown.
     """
     formulas = np.asarray(graphs.formula, dtype=np.str_)
     excluded = np.zeros((folds, len(formulas)), dtype=bool)
@@ -103,8 +104,8 @@ def assign_folds(
             raise DefectpoolError(
                 f"training.split: prototype, and that of {', '.join(missing[:3])} is unknown"
             )
-        kinds = np.array([prototypes[str(host)] for host in graphs.host], dtype=np.str_)
-        fold = host_disjoint_folds(kinds, folds, seed, "hosts of different prototypes")
+        types = np.array([prototypes[str(host)] for host in graphs.host], dtype=np.str_)
+        fold = host_disjoint_folds(types, folds, seed, "hosts of different prototypes")
         for k in range(folds):
             excluded[k] = (fold != k) & np.isin(formulas, formulas[fold == k])
         return FoldAssignment(fold, formulas, excluded)
@@ -115,9 +116,9 @@ def assign_folds(
         fold = host_disjoint_folds(picked, folds, seed, "elements to hold out")
         for k in range(folds):
             held_out = np.unique(picked[fold == k]).astype(np.int64)
-            # a defect brings its element to its twin: both are excluded, or labels would lean
-            twins = np.bincount(pair, weights=present[:, held_out].any(axis=1)) > 0
-            excluded[k] = (fold != k) & twins[pair]
+            # the impurity excludes both structures of its pair, or labels would be unbalanced
+            in_pair = np.bincount(pair, weights=present[:, held_out].any(axis=1)) > 0
+            excluded[k] = (fold != k) & in_pair[pair]
         return FoldAssignment(fold, formulas, excluded)
     raise DefectpoolError(f"training.split: {split!r} is unknown")
 
@@ -136,8 +137,8 @@ def _picked_elements(graphs: GraphSet, present: NDArray[np.bool_], seed: int) ->
     for number, name in enumerate(names):
         rows = formula == number
         elements = np.flatnonzero(present[rows & (graphs.label == 0)].any(axis=0))
-        lots = [seed_of("element", seed, name, int(z)) for z in elements]
-        picked[rows] = str(elements[int(np.argmin(lots))])
+        keys = [seed_of("element", seed, name, int(z)) for z in elements]
+        picked[rows] = str(elements[int(np.argmin(keys))])
     return picked
 
 
@@ -183,8 +184,8 @@ def host_disjoint_folds(
             f"(one to test, one to validate, one to train), and there are "
             f"{len(distinct)}; take more materials or fewer folds"
         )
-    draw = [seed_of("fold", seed, formula) for formula in distinct]
-    order = sorted(range(len(distinct)), key=lambda i: (-counts[i], draw[i]))
+    keys = [seed_of("fold", seed, formula) for formula in distinct]
+    order = sorted(range(len(distinct)), key=lambda i: (-counts[i], keys[i]))
     size, fold = [0] * folds, np.empty(len(distinct), dtype=np.int64)
     for i in order:
         fold[i] = size.index(min(size))
@@ -192,37 +193,37 @@ def host_disjoint_folds(
     return fold[rows]
 
 
-def validation_rows(
+def sample_validation(
     formulas: Sequence[str] | NDArray[np.str_],
     candidates: NDArray[np.bool_],
     share: float,
     seed: int,
 ) -> NDArray[np.bool_]:
-    """Draw whole formulas among the candidates until they make up a share of them.
+    """Sample whole formulas among the candidates until they make up a share of them.
 
     Parameters
     ----------
     formulas
         Reduced formula of the host of each structure.
     candidates
-        Structures that may be drawn (those that are not in the test fold).
+        Structures that may be taken (those that are not in the test fold).
     share
-        Share of the candidates, in structures. At least one formula is drawn and one is left.
+        Share of the candidates, in structures. At least one formula is taken and one is left.
     seed
         Another seed, other formulas.
 
     Returns
     -------
     array of bool
-        The structures that were drawn.
+        The structures of the validation set.
     """
     names = np.asarray(formulas, dtype=np.str_)
     distinct, counts = np.unique(names[candidates], return_counts=True)
     order = sorted(range(len(distinct)), key=lambda i: seed_of("validation", seed, distinct[i]))
-    drawn, wanted = [], share * counts.sum()
+    taken, wanted = [], share * counts.sum()
     for i in order[:-1]:
-        drawn.append(distinct[i])
+        taken.append(distinct[i])
         wanted -= counts[i]
         if wanted <= 0:
             break
-    return candidates & np.isin(names, drawn)
+    return candidates & np.isin(names, taken)

@@ -1,0 +1,285 @@
+"""Sets of crystal graphs in flat arrays, made from structures."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defectpool.config import GraphSettings
+from defectpool.graphs.crystal_graph import Crystal, bin_distances, quotients
+from defectpool.graphs.elements import feature_table, unknown_elements
+from defectpool.runtime.memory import keep_memory
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from defectpool.structures.structure_files import DefectStructure
+
+# Sites that are turned into graphs together: enough to spread the overhead of numpy, few enough to
+# stay in the cache of the processor.
+BATCH_SITES = 4_000
+
+# Arrays of a set of graphs and their types; None for text.
+TYPES: dict[str, Any] = {
+    "node_offset": np.int64,
+    "edge_offset": np.int64,
+    "site_offset": np.int64,
+    "label": np.int8,
+    "structure": None,
+    "pair": None,
+    "host": None,
+    "formula": None,
+    "name": None,
+    "defect_site": np.int32,
+    "defect_position": np.float64,
+    "atomic_number": np.uint8,
+    "node_multiplicity": np.int32,
+    "source": np.int32,
+    "target": np.int32,
+    "distance_bin": np.int32,
+    "edge_multiplicity": np.int32,
+    "site_class": np.int32,
+    "site_position": np.float32,
+}
+OFFSETS = ("node_offset", "edge_offset", "site_offset")
+VECTORS = ("defect_position", "site_position")
+TEXTS = tuple(key for key, dtype in TYPES.items() if dtype is None)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class GraphSet:
+    """Crystal graphs in flat arrays; graph i has the rows `offset[i]:offset[i + 1]`.
+
+    The nodes of a graph are classes of sites that the network cannot tell apart (see
+    `defectpool.graphs.compression`), or, without compression, the sites themselves with all
+    multiplicities 1.
+
+    Attributes
+    ----------
+    settings
+        radius (Å), max_neighbors, shells, distance_tolerance (Å), compression, rounds.
+    distances
+        The distinct distances in Å [D], ascending, float64.
+    node_offset, edge_offset, site_offset
+        [G + 1] offsets of nodes, edges and sites.
+    label
+        [G] 1 defective, 0 pristine.
+    structure, pair, host, formula, name
+        [G] text: unique id, id shared by a defective and its pristine supercell, host, the host's
+        formula, defect's name.
+    defect_site
+        [G] the defect atom among the graph's sites, -1 where there is none.
+    defect_position
+        [G, 3] where the defect is (or would be), Å.
+    atomic_number, node_multiplicity
+        [nodes] element, number of sites of the class.
+    source, target
+        [edges] nodes within the graph (local): target receives from source. Sorted by target.
+    edge_distance
+        [edges] index into `distances`.
+    edge_multiplicity
+        [edges] number of such neighbors that ONE site of the target's class has; in the full
+        graph the edge stands `edge_multiplicity * node_multiplicity[target]` times.
+    site_class
+        [sites] node of each site (local).
+    site_position
+        [sites, 3] Å.
+    """
+
+    settings: dict[str, Any]
+    distances: NDArray[np.float64]
+    node_offset: NDArray[np.int64]
+    edge_offset: NDArray[np.int64]
+    site_offset: NDArray[np.int64]
+    label: NDArray[np.int8]
+    structure: NDArray[np.str_]
+    pair: NDArray[np.str_]
+    host: NDArray[np.str_]
+    formula: NDArray[np.str_]
+    name: NDArray[np.str_]
+    defect_site: NDArray[np.int32]
+    defect_position: NDArray[np.float64]
+    atomic_number: NDArray[np.uint8]
+    node_multiplicity: NDArray[np.int32]
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    edge_distance: NDArray[np.int32]
+    edge_multiplicity: NDArray[np.int32]
+    site_class: NDArray[np.int32]
+    site_position: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Return the number of graphs."""
+        return len(self.label)
+
+
+def graph_set(
+    structures: Iterable["DefectStructure"], settings: GraphSettings, rounds: int
+) -> GraphSet:
+    """Graphs of structures, in memory.
+
+    Parameters
+    ----------
+    structures
+        Defective and pristine structures. A pair with an element that has no features is left out.
+    settings
+        Cutoff, neighbors, shells, distance_tolerance, compression.
+    rounds
+        Number of convolutions for which the compression has to be exact.
+    """
+    arrays, _ = arrays_of(structures, settings, rounds)
+    return assemble([arrays], settings_of(settings, rounds))
+
+
+def arrays_of(
+    structures: Iterable["DefectStructure"], settings: GraphSettings, rounds: int
+) -> tuple[Arrays, tuple[tuple[str, str], ...]]:
+    """All arrays of a shard, and what was skipped."""
+    keep_memory()
+    skipped: list[tuple[str, str]] = []
+    parts = [_batch_arrays(batch, settings, rounds) for batch in _batches(structures, skipped)]
+    return join(parts), tuple(skipped)
+
+
+def _batches(
+    structures: Iterable["DefectStructure"], skipped: list[tuple[str, str]]
+) -> Iterator[list["DefectStructure"]]:
+    """Split structures into batches; leave out pairs of which one cannot become a graph."""
+    batch: list[DefectStructure] = []
+    sites = 0
+    for _, group in groupby(structures, key=attrgetter("pair")):
+        pair = list(group)
+        unknown = sorted({z for one in pair for z in unknown_elements(one.atoms.numbers)})
+        reason = f"no features for atomic numbers {unknown}" if unknown else ""
+        if not all(len(one.atoms) for one in pair):
+            reason = "no atoms are left"
+        if reason:
+            skipped.extend((one.structure, reason) for one in pair)
+            continue
+        batch.extend(pair)
+        sites += sum(len(one.atoms) for one in pair)
+        if sites >= BATCH_SITES:
+            yield batch
+            batch, sites = [], 0
+    if batch:
+        yield batch
+
+
+def _batch_arrays(
+    structures: Sequence["DefectStructure"], settings: GraphSettings, rounds: int
+) -> Arrays:
+    crystals = [
+        Crystal(
+            numbers=structure.atoms.numbers,
+            positions=structure.atoms.positions,
+            cell=structure.atoms.cell.array,
+            pbc=structure.atoms.pbc.astype(np.int64),
+        )
+        for structure in structures
+    ]
+    quotient = quotients(
+        crystals,
+        settings.radius,
+        settings.max_neighbors,
+        settings.shells,
+        settings.distance_tolerance,
+        rounds if settings.compression else None,
+    )
+    sites = np.array([len(crystal.numbers) for crystal in crystals])
+    site_offset = np.concatenate([[0], np.cumsum(sites)])
+    node_offset = np.searchsorted(quotient.representative, site_offset)
+    edge_offset = np.searchsorted(quotient.target, node_offset)
+    edges = np.diff(edge_offset)
+    first_of_edge = np.repeat(node_offset[:-1], edges)
+    return {
+        "node_offset": node_offset,
+        "edge_offset": edge_offset,
+        "site_offset": site_offset,
+        "label": np.array([structure.label for structure in structures]),
+        **{
+            key: np.array([getattr(structure, key) for structure in structures], dtype=np.str_)
+            for key in TEXTS
+        },
+        "defect_site": np.array([structure.defect_site for structure in structures]),
+        "defect_position": np.array([structure.position for structure in structures]),
+        "atomic_number": np.concatenate([crystal.numbers for crystal in crystals])[
+            quotient.representative
+        ],
+        "node_multiplicity": quotient.node_multiplicity,
+        "source": quotient.source - first_of_edge,
+        "target": quotient.target - first_of_edge,
+        "distance_bin": quotient.bin,
+        "edge_multiplicity": quotient.edge_multiplicity,
+        "site_class": quotient.site_class - np.repeat(node_offset[:-1], sites),
+        "site_position": np.concatenate([crystal.positions for crystal in crystals]),
+    }
+
+
+def join(parts: Sequence[Arrays]) -> Arrays:
+    """Concatenate the arrays of several sets of graphs, offsets moved on; none are an empty set."""
+    joined = {}
+    for key, dtype in TYPES.items():
+        arrays = [part[key] for part in parts]
+        if key in OFFSETS:
+            lengths = [np.diff(offsets) for offsets in arrays]
+            joined[key] = np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
+        elif arrays:
+            values = np.concatenate(arrays)
+            joined[key] = values if dtype is None else values.astype(dtype, copy=False)
+        else:
+            shape = (0, 3) if key in VECTORS else (0,)
+            joined[key] = np.empty(shape, dtype="U1" if dtype is None else dtype)
+    return joined
+
+
+def assemble(parts: Sequence[Arrays], settings: dict[str, Any]) -> GraphSet:
+    """Join arrays of several shards into a set of graphs."""
+    arrays = join(parts)
+    bins, index = np.unique(arrays.pop("distance_bin"), return_inverse=True)
+    return GraphSet(
+        settings=settings,
+        distances=bin_distances(bins, settings["distance_tolerance"]),
+        edge_distance=index.astype(np.int32),
+        **arrays,
+    )
+
+
+def settings_of(settings: GraphSettings, rounds: int) -> dict[str, Any]:
+    """Return what a set of graphs records of its settings."""
+    return {**settings.model_dump(mode="json"), "rounds": rounds}
+
+
+def to_data(graphs: GraphSet, index: int) -> "Data":
+    """Graph `index` as a torch_geometric object.
+
+    Returns
+    -------
+    torch_geometric.data.Data
+        `x` [nodes, 92], `pos` [nodes, 3] Å (of each class's first site), `edge_index` [2, edges]
+        (row 0 sends, row 1 receives), `edge_attr` [edges, 1] Å, `node_multiplicity` [nodes],
+        `edge_multiplicity` [edges], `y` [1] label. Types float32 and int64.
+    """
+    import torch
+    from torch_geometric.data import Data
+
+    nodes = slice(*graphs.node_offset[index : index + 2])
+    edges = slice(*graphs.edge_offset[index : index + 2])
+    sites = slice(*graphs.site_offset[index : index + 2])
+    _, first = np.unique(graphs.site_class[sites], return_index=True)
+    pairs = np.stack([graphs.source[edges], graphs.target[edges]]).astype(np.int64)
+    distance = graphs.distances[graphs.edge_distance[edges]]
+    return Data(
+        x=torch.from_numpy(feature_table()[graphs.atomic_number[nodes]]),
+        pos=torch.from_numpy(graphs.site_position[sites][first]),
+        edge_index=torch.from_numpy(pairs),
+        edge_attr=torch.tensor(distance[:, None], dtype=torch.float32),
+        node_multiplicity=torch.from_numpy(graphs.node_multiplicity[nodes].astype(np.int64)),
+        edge_multiplicity=torch.from_numpy(graphs.edge_multiplicity[edges].astype(np.int64)),
+        y=torch.tensor([graphs.label[index]], dtype=torch.float32),
+    )

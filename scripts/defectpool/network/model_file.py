@@ -1,0 +1,91 @@
+"""Model files: the trained networks of a run, all folds and repeats."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from defectpool.config import NetworkSettings
+from defectpool.errors import DefectpoolError
+from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.runtime.atomic_write import replacing
+
+FORMAT = "defectpool model 2"
+
+
+def write_models(path: Path, model: dict[str, Any]) -> None:
+    """Write a model file whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    model
+        pooling, convolution, network (settings), n_outputs, graph (settings), and models: repeat,
+        fold, epoch and weights of each network.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **model}, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load_models(path: str | Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
+    """Trained networks of a `model.pt`.
+
+    Parameters
+    ----------
+    path
+        A model file. Nothing in it is executed.
+
+    Returns
+    -------
+    list
+        (repeat, fold, network in evaluation mode), one for each trained network.
+
+    Raises
+    ------
+    DefectpoolError
+        The file is missing, damaged, or not a model file of this version.
+    """
+    content = _read(Path(path))
+    try:
+        return [(one["repeat"], one["fold"], _network(content, one)) for one in content["models"]]
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise _refused(path, "its content does not fit together") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DefectpoolError(f"{path}: there is no such model file")
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception:  # a damaged file or a malicious pickle raises what comes
+        raise _refused(path, "it is damaged, or not a file of weights alone") from None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        what = f"its format is {found!r}" if found else "it has no format"
+        raise _refused(path, f"{what}, this version reads {FORMAT!r}")
+    return content
+
+
+def _network(content: dict[str, Any], one: dict[str, Any]) -> CrystalGraphNetwork:
+    network = CrystalGraphNetwork(
+        content["pooling"],
+        content["convolution"],
+        NetworkSettings(**content["network"]),
+        content["graph"]["radius"],
+        content["n_outputs"],
+    )
+    network.load_state_dict(one["weights"])
+    return network.eval()
+
+
+def _refused(path: str | Path, reason: str) -> DefectpoolError:
+    return DefectpoolError(
+        f"{path} cannot be used as a model ({reason}); delete it and run again, or give a "
+        "model.pt that this version trained"
+    )
