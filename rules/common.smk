@@ -18,7 +18,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(python_path))
 from defectpool.runtime import code_digest, registry
 from defectpool.config import load
 from defectpool.errors import DefectpoolError
-from defectpool.runtime.hashing import shard_labels
+from defectpool.runtime.hashing import content_id, shard_labels
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -127,18 +127,28 @@ def files_of(entries, name):
     return [str(Path("results/training", *entry.values(), name)) for entry in entries]
 
 
-def source_files():
-    """Return the database or archive that the hosts come from, so that a newer one is noticed."""
+def selection_folder():
+    """Return the folder of a selection, named after what it depends on: content, not paths."""
+    from defectpool.materials.file_listing import check_sha256, source_digest
+
     materials = SETTINGS.materials
-    if materials.source == "database" and not Path(materials.path).is_file():
-        raise WorkflowError(
-            f"materials.path: there is no file {materials.path}; "
-            "give the ASE database of C2DB, or use materials.source: embedded"
+    try:
+        content = source_digest(
+            materials.source, materials.path, Path(".snakemake/source_checksums.json")
         )
-    one_file = (
-        materials.source in ("database", "files") and Path(materials.path).is_file()
+        if content:
+            check_sha256(materials.sha256, content, materials.path)
+    except DefectpoolError as error:
+        raise WorkflowError(str(error)) from None
+    keys = settings("materials", exclude={"path", "cache", "sha256"})
+    name = content_id(
+        content,
+        keys,
+        SETTINGS.shards,
+        SETTINGS.graph.radius,
+        code("select_materials.py"),
     )
-    return [materials.path] if one_file else []
+    return f"results/materials/selections/{name}"
 
 
 def memory(factor):
@@ -182,6 +192,18 @@ def labels_of(entry):
     return found | (
         {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
     )
+
+
+def say_what_is_left_out():
+    """Print how many structures of the source are used, and which defects could not be built."""
+    from defectpool.materials.notes import selection_note, skipped_note
+
+    for note in (
+        selection_note(Path("results/materials")),
+        skipped_note(Path("results/structures")),
+    ):
+        if note:
+            print(note, file=sys.stderr)
 
 
 def say_efficiency():

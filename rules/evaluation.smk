@@ -1,11 +1,13 @@
-"""Predictions become the table, the plots, and the evidence behind them.
+"""Evaluation and report: predictions become the table, plots, baselines and pages.
 
-`snakemake evidence` makes baselines, where the defect is seen, and the pages of the report;
-`snakemake evidence --report results/report.zip` packs all of it, with the table and its plots, into
-one file that opens in any browser without a network.
+`snakemake evidence` makes the baselines, the localization and the pages of the report;
+`snakemake evidence --report results/report.zip` packs them, with the table and its plots, into one
+archive for any browser, without a network.
 """
 
 import yaml
+
+from defectpool.reporting import published
 
 
 localrules:
@@ -25,20 +27,20 @@ rule make_table:
         csv=report(
             "results/table.csv",
             caption="report/table.rst",
-            category="Figures as files",
+            category="Tables as files",
             labels={"file": "table.csv"},
         ),
         markdown="results/table.md",
         statistics=report(
             "results/statistics.csv",
             caption="report/statistics.rst",
-            category="Figures as files",
+            category="Tables as files",
             labels={"file": "statistics.csv"},
         ),
         comparisons=report(
             "results/comparisons.csv",
             caption="report/comparisons.rst",
-            category="Figures as files",
+            category="Tables as files",
             labels={"file": "comparisons.csv"},
         ),
     log:
@@ -46,8 +48,9 @@ rule make_table:
     conda:
         "../envs/environment.yaml"
     params:
-        entries=ENTRIES,
-        results=settings("results", include={"bootstrap"}),
+        runs=ENTRIES,
+        bootstrap=SETTINGS.results.bootstrap,
+        published_differences=published.differences(SETTINGS),
         code=code("make_table.py"),
     script:
         "../scripts/make_table.py"
@@ -65,14 +68,13 @@ rule draw_plots:
     conda:
         "../envs/environment.yaml"
     params:
-        entries=ENTRIES,
+        runs=ENTRIES,
         code=code("draw_plots.py"),
     script:
         "../scripts/draw_plots.py"
 
 
-# The largest supercell of the list is shown, since that is where it is hard.
-SHOWN = SETTINGS.supercells[-1]
+RUN_PLOTS = [str(Path("results/plots/runs", "_".join(run) + ".svg")) for run in ENTRIES]
 
 
 rule evidence:
@@ -123,7 +125,7 @@ rule locate_defects:
     resources:
         mem_mb=memory(20),
     params:
-        entries=trained_on,
+        runs=trained_on,
         code=code("locate_defects.py"),
     script:
         "../scripts/locate_defects.py"
@@ -148,35 +150,33 @@ rule gather_evidence:
         baselines=report(
             "results/baselines.csv",
             caption="report/baselines.rst",
-            category="Figures as files",
+            category="Tables as files",
             labels={"file": "baselines.csv"},
         ),
         localization=report(
             "results/localization.csv",
             caption="report/localization.rst",
-            category="Figures as files",
+            category="Tables as files",
             labels={"file": "localization.csv"},
         ),
         calibration=plot("calibration", "Plots", "calibration"),
-        distances=plot(
-            "distance_to_defect", "Where the defect is", "distance to the defect"
-        ),
+        distances=plot("distance_to_defect", "Localization", "distance to the defect"),
         cost=plot("cost", "Plots", "cost"),
-        entries=[
+        runs=[
             report(
-                str(Path("results/plots/entries", "_".join(entry) + ".svg")),
-                caption="report/entry.rst",
-                category="Each entry",
-                labels=labels_of(entry),
+                path,
+                caption="report/run.rst",
+                category="Runs",
+                labels=labels_of(run),
             )
-            for entry in ENTRIES
+            for run, path in zip(ENTRIES, RUN_PLOTS)
         ],
     log:
         "results/logs/gather_evidence.log",
     conda:
         "../envs/environment.yaml"
     params:
-        entries=ENTRIES,
+        runs=ENTRIES,
         bootstrap=SETTINGS.results.bootstrap,
         code=code("gather_evidence.py"),
     script:
@@ -188,19 +188,19 @@ rule show_structures:
         structures=expand(
             "results/structures/{defect}/{supercell}/{shard}.xyz.gz",
             defect=SETTINGS.defects,
-            supercell=SHOWN,
+            supercell=SETTINGS.supercells,
             shard=SHARDS,
         ),
         located=expand(
             "results/localization/{defect}/{supercell}.csv",
             defect=SETTINGS.defects,
-            supercell=SHOWN,
+            supercell=SETTINGS.supercells,
         ),
     output:
         report(
             "results/report/structures.html",
             caption="report/structures.rst",
-            category="Where the defect is",
+            category="Localization",
             labels={"plot": "structures in 3D"},
         ),
     log:
@@ -208,7 +208,6 @@ rule show_structures:
     conda:
         "../envs/environment.yaml"
     params:
-        defects=SETTINGS.defects,
         each=2,
         code=code("show_structures.py"),
     script:
@@ -224,12 +223,16 @@ rule write_summary:
         localization="results/localization.csv",
         rejected="results/materials/rejected.csv",
         audits=every_entry("audit.json"),
+        predictions=every_entry("predictions.csv"),
+        run_plots=RUN_PLOTS,
+        accuracy_plot="results/plots/accuracy.svg",
+        structures="results/report/structures.html",
     output:
         report(
             "results/report/summary.html",
             caption="report/summary.rst",
             category="Table",
-            labels={"page": "all figures, hosts, settings, versions, cost"},
+            labels={"page": "table, runs, settings, versions, cost"},
         ),
     log:
         "results/logs/write_summary.log",

@@ -1,7 +1,10 @@
-"""What is said before, after and instead of a campaign."""
+"""Messages before, during and after a campaign, and the estimate of its cost."""
 
 import shlex
 import sys
+
+from defectpool.campaign import progress
+from snakemake.logging import logger
 
 
 localrules:
@@ -19,13 +22,24 @@ rule plan:
         "../scripts/plan.py"
 
 
+# One line a job. Snakemake's own messages return with --verbose, --printshellcmds or --dry-run.
+if workflow.is_main_process and not (
+    workflow.output_settings.dryrun
+    or workflow.output_settings.verbose
+    or workflow.output_settings.printshellcmds
+    or workflow.output_settings.quiet
+):
+    progress.install(logger)
+
+
 onstart:
     print(
-        f"{len(ENTRIES)} entries of the table: {', '.join(SETTINGS.defects)}; "
+        f"{len(ENTRIES)} runs: {', '.join(SETTINGS.defects)}; "
         f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
         f"{', '.join(SETTINGS.convolutions)}.\n"
-        "Results go to results/, logs to results/logs/. Whenever it is interrupted, the same "
-        "command goes on.",
+        "Results are written to results/, logs to results/logs/. If the run is interrupted, "
+        "type the same command again.\n"
+        "Why each job runs: snakemake --dry-run, or the complete log named at the end.",
         file=sys.stderr,
     )
 
@@ -39,6 +53,7 @@ onsuccess:
     ]
     if made:
         print(f"There are {', '.join(made)} in results/.", file=sys.stderr)
+    say_what_is_left_out()
 
 
 onerror:
@@ -46,7 +61,8 @@ onerror:
 
     say_efficiency()
     # Snakemake 9 hands over a list of log files
-    said = "".join(Path(path).read_text() for path in log)
-    found = failures.failures(said)
+    text = "".join(Path(path).read_text() for path in log)
+    found = failures.failures(text)
     command = shlex.join(["snakemake", *sys.argv[1:]])
-    print(f"\n{failures.describe(found, command)}\n", file=sys.stderr)
+    state = Path("results/state").is_dir()
+    print(f"\n{failures.describe(found, command, state)}\n", file=sys.stderr)

@@ -1,17 +1,18 @@
-"""Compare what networks do on the supercells they were trained on and on others."""
+"""Generalization: accuracy on training supercells and on other supercells."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from defectpool.evaluation import generalization
-from defectpool.reporting import plots_generalization, table
+from defectpool.evaluation.tables import write_csv
+from defectpool.reporting import plots_generalization
 from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     predictions = pd.concat([generalization.read(Path(path)) for path in snakemake.input])
     accuracies = generalization.accuracies(predictions, "tested", snakemake.params.bootstrap)
-    table.write_csv(accuracies, Path(snakemake.output.csv))
+    write_csv(accuracies, Path(snakemake.output.csv))
     plots_generalization.heat_maps(accuracies, [Path(path) for path in snakemake.output.matrix])
     plots_generalization.accuracy_by_concentration(
         accuracies, [Path(path) for path in snakemake.output.concentration]

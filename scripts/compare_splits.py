@@ -1,4 +1,4 @@
-"""Compare the accuracy on unseen formulas with that of other splits."""
+"""Accuracy with other splits than the one of the table."""
 
 from pathlib import Path
 
@@ -6,15 +6,16 @@ import pandas as pd
 
 from defectpool.evaluation import statistics
 from defectpool.evaluation.predictions import read_predictions
-from defectpool.reporting import plots_generalization, table
+from defectpool.evaluation.tables import RUN_KEY, write_csv
+from defectpool.reporting import plots_generalization
 from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     rows = []
     for key, path in zip(snakemake.params.entries, snakemake.input, strict=True):
-        figures = statistics.entry(read_predictions(Path(path)), snakemake.params.bootstrap)
-        rows.append(dict(zip(("split", *table.KEY), key, strict=True)) | figures)
+        metrics = statistics.run_metrics(read_predictions(Path(path)), snakemake.params.bootstrap)
+        rows.append(dict(zip(("split", *RUN_KEY), key, strict=True)) | metrics)
     frame = pd.DataFrame(rows)
-    table.write_csv(frame, Path(snakemake.output.csv))
+    write_csv(frame, Path(snakemake.output.csv))
     plots_generalization.accuracy_by_split(frame, [Path(path) for path in snakemake.output.plot])
     print(frame.to_string())

@@ -1,17 +1,18 @@
-"""Draw the table and the learning curves."""
+"""Plots of the table and of the learning curves."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from defectpool.evaluation.predictions import read_history
+from defectpool.evaluation.tables import run_key
 from defectpool.reporting import plots, table
 from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     histories = [
-        read_history(Path(path)).assign(**dict(zip(table.KEY, key, strict=True)))
-        for key, path in zip(snakemake.params.entries, snakemake.input.histories, strict=True)
+        read_history(Path(path)).assign(**run_key(run))
+        for run, path in zip(snakemake.params.runs, snakemake.input.histories, strict=True)
     ]
     plots.accuracy_by_supercell(
         table.read_csv(Path(snakemake.input.table)), [Path(p) for p in snakemake.output.accuracy]

@@ -11,7 +11,7 @@ with logging_to(snakemake.log[0]):
     files = zip(
         snakemake.params.entries, snakemake.input.models, snakemake.input.predictions, strict=True
     )
-    predictions = generalization.test_entries(
+    predictions = generalization.test_runs(
         [(marks, Path(model), Path(tested)) for marks, model, tested in files],
         read_shards([Path(path) for path in snakemake.input.graphs]),
     )

@@ -1,4 +1,4 @@
-"""Find the site that each network of a defect and supercell picks in each defective structure."""
+"""Localization: the site that each network of a defect and supercell picks in each structure."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pandas as pd
 
 from defectpool.evaluation import localization
 from defectpool.evaluation.predictions import read_predictions
+from defectpool.evaluation.tables import run_key, write_csv
 from defectpool.graphs.hdf5 import read_shards
-from defectpool.reporting import table
 from defectpool.runtime.job_log import logging_to
 from defectpool.structures.structure_files import read_structures
 
@@ -19,11 +19,11 @@ with logging_to(snakemake.log[0]):
         for structure in read_structures(Path(path))
     )
     located = []
-    for entry, model, predictions in zip(
-        snakemake.params.entries, snakemake.input.models, snakemake.input.predictions, strict=True
+    for run, model, predictions in zip(
+        snakemake.params.runs, snakemake.input.models, snakemake.input.predictions, strict=True
     ):
-        found = localization.locate(
+        picks = localization.locate(
             Path(model), graphs, around, read_predictions(Path(predictions))
         )
-        located.append(found.assign(**dict(zip(table.KEY, entry, strict=True))))
-    table.write_csv(pd.concat(located), Path(snakemake.output[0]))
+        located.append(picks.assign(**run_key(run)))
+    write_csv(pd.concat(located), Path(snakemake.output[0]))

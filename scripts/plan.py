@@ -1,8 +1,8 @@
-"""Say what the campaign will cost."""
+"""Cost estimate of the campaign."""
 
 from pathlib import Path
 
-from defectpool.campaign.plan import count_hosts, describe, estimate, measured
+from defectpool.campaign.plan import benchmarks, count_hosts, describe, estimate, measured
 from defectpool.config import load
 
 config = load(snakemake.params.config)
@@ -10,7 +10,7 @@ results = Path("results")
 hosts, how = count_hosts(
     config, results, Path(__file__).parent / "defectpool" / "materials" / "embedded.csv"
 )
-rates = measured(results)
-text = describe(estimate(config, hosts, rates), how, rates)
+rates, known = measured(results), benchmarks(results)
+text = describe(estimate(config, hosts, rates, known), how, rates, len(known))
 Path(snakemake.log[0]).write_text(text + "\n", encoding="utf-8")
 print(text)

@@ -29,7 +29,7 @@ with logging_to(snakemake.log[0]):
         graphs = graph_set(
             structures, GraphSettings(**snakemake.params.graph), snakemake.params.rounds
         )
-        tables.append(generalization.test_entries(entries, graphs))
+        tables.append(generalization.test_runs(entries, graphs))
         tables[-1].insert(2, "rattle", rattle)
         print(f"{rattle} Å: {len(tables[-1])} predictions")
     table.write_csv(pd.concat(tables), Path(snakemake.output[0]))

@@ -1,4 +1,4 @@
-"""Judge classifiers that see composition and number of atoms alone, on the networks' folds."""
+"""Baselines that see only composition and number of atoms, on the folds of the networks."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pandas as pd
 
 from defectpool.evaluation import baselines
 from defectpool.evaluation.predictions import read_predictions
+from defectpool.evaluation.tables import write_csv
 from defectpool.graphs.hdf5 import read_shards
-from defectpool.reporting import table
 from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
@@ -19,5 +19,5 @@ with logging_to(snakemake.log[0]):
         snakemake.params.bootstrap,
     )
     frame = pd.DataFrame(rows)
-    table.write_csv(frame, Path(snakemake.output[0]))
+    write_csv(frame, Path(snakemake.output[0]))
     print(frame.to_string(index=False))

@@ -11,7 +11,7 @@ SUPERCELL = re.compile(r"[1-9]\d*x[1-9]\d*|-?\d+_-?\d+x-?\d+_-?\d+")
 
 
 def supercell_label(value: Any) -> str:
-    """Label of a supercell: "2x2" as it is, [[2, 1], [-1, 1]] as "2_1x-1_1"."""
+    """Label of a supercell: 2 and [[2, 0], [0, 2]] are "2x2", [[2, 1], [-1, 1]] is "2_1x-1_1"."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = f"{value}x{value}"
     elif isinstance(value, (list, tuple)):
@@ -20,7 +20,8 @@ def supercell_label(value: Any) -> str:
         raise ValueError(
             f"{value!r} is no supercell: write 2x2, 3x2 or a 2 by 2 matrix of whole numbers"
         )
-    return value
+    (a, b), (c, d) = supercell_matrix(value)
+    return f"{a}x{d}" if b == c == 0 and a > 0 and d > 0 else value
 
 
 def supercell_matrix(label: str) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -116,7 +116,7 @@ def eyes(page):
 
 def test_every_figure_opens_and_nothing_is_asked_of_a_network(page, report):
     seen = 0
-    for category in ("Table", "Plots", "Each entry", "Where the defect is"):
+    for category in ("Table", "Plots", "Runs", "Localization"):
         open_category(page, report, category)
         for i in range(eyes(page).count()):
             eyes(page).nth(i).click()
@@ -128,7 +128,7 @@ def test_every_figure_opens_and_nothing_is_asked_of_a_network(page, report):
             else:
                 assert len(shown.content_frame.locator("body").inner_text()) > 200
             seen += 1
-    # summary; 4 plots; the entries of one pooling; structures in 3D and distances
+    # summary; 4 plots; the runs of one pooling; structures in 3D and distances
     assert seen == 1 + 4 + 2 + 2
     assert_clean(page)
 
@@ -142,7 +142,7 @@ def test_captions_say_what_to_see(page, report):
 
 
 def test_toggle_switches_between_mean_and_max(page, report):
-    open_category(page, report, "Each entry")
+    open_category(page, report, "Runs")
     eyes(page).first.click()
     image = page.locator("img[src*='.svg'], img[src^='data:image/svg']").last
     image.wait_for()
@@ -167,7 +167,7 @@ def colors(image):
 
 
 def test_structures_draw_in_3d_and_can_be_turned_and_switched(page, report, tmp_path):
-    open_category(page, report, "Where the defect is")
+    open_category(page, report, "Localization")
     row = page.locator("tr", has_text="structures in 3D")
     row.locator("a[iconname=eye]").click()
     frame = page.locator("iframe").last.content_frame

@@ -1,11 +1,11 @@
-"""Predictions such as a training leaves behind, drawn at random."""
+"""Random predictions in the format of a training."""
 
 import numpy as np
 import pandas as pd
 
 
 def predictions(hosts=60, repeats=1, skill=1.0, seed=0, per_host=2, spread=1.0):
-    """Draw structures of hosts of different difficulty, twins by turns."""
+    """Sample structures of hosts of different difficulty, defective and pristine in turn."""
     rng = np.random.default_rng(seed)
     rows = []
     difficulty = rng.normal(0, spread, hosts)

@@ -1,4 +1,4 @@
-"""Hosts for the tests of the structures: textbook layers, and real ones where C2DB is at hand."""
+"""Hosts for the tests of structures: textbook layers, and C2DB's where it is available."""
 
 import numpy as np
 from ase import Atoms
@@ -36,7 +36,7 @@ def host(name: str, atoms: Atoms) -> Host:
 
 
 def sample(database, count: int, seed: int = 0) -> list[Host]:
-    """Return some hosts of C2DB, drawn at random."""
+    """Return a random sample of hosts of C2DB."""
     with connect(database) as rows:
         ids = np.random.default_rng(seed).permutation(rows.count())[:count] + 1
         found = [rows.get(id=int(i)) for i in ids]

@@ -1,17 +1,20 @@
-"""What is said of a campaign's jobs, before and after."""
+"""Cost estimate, progress, failures and efficiency of the jobs of a campaign."""
 
 import csv
+import io
 import json
+import logging
 import runpy
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 
 import pytest
 
-from defectpool.campaign import efficiency, failures, nodes
+from defectpool.campaign import efficiency, failures, nodes, progress
 from defectpool.campaign import plan as plans
 from defectpool.config import Config
 from defectpool.errors import DefectpoolError
@@ -47,13 +50,16 @@ Error in rule train, jobid: 3:
 """
 
 
-def test_only_failures_that_were_not_mended(tmp_path: Path) -> None:
+def test_only_failures_that_no_later_try_repaired(tmp_path: Path) -> None:
     good, bad, log = (tmp_path / name for name in ("good.pt", "bad.pt", "bad.log"))
     good.touch()
     log.write_text("one\ntwo\n\nthree\n")
     found = failures.failures(LOG.format(good=good, bad=bad, log=log))
     assert found == [failures.Failure("train", (str(bad), f"{bad}.csv"), log, 2, "9")]
     text = failures.describe(found, "snakemake --profile profiles/slurm", lines=2)
+    assert "do not delete that folder" in text
+    without = failures.describe(found, "snakemake", has_checkpoints=False)
+    assert "no checkpoints" in without and "continue from their" not in without
     assert "train failed (2 times, SLURM job 9)" in text
     assert "    two\n    three\n" in text and "one" not in text
     assert text.endswith("    snakemake --profile profiles/slurm")
@@ -140,6 +146,87 @@ def test_a_plan_grows_with_the_work() -> None:
     assert known.cpu_training > small.cpu_training
 
 
+def benchmark(results: Path, name: str, seconds: float) -> None:
+    path = results / "benchmarks" / f"{name}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t100\n")
+
+
+def test_a_plan_learns_from_benchmark_files(tmp_path: Path) -> None:
+    """The hours of a campaign that was run are those of its benchmark files and Snakemake's."""
+    config, rates = Config(), {"cpu": 4000.0}
+    jobs = list(plans.jobs_of(config, 177, rates, "cpu"))
+    for number, job in enumerate(jobs):
+        benchmark(tmp_path, "/".join((job.rule, *job.wildcards)), 1.5 + number % 3 + job.seconds)
+    known = plans.benchmarks(tmp_path)
+    assert len(known) == len(jobs) == 1 + 8 + 8 + 16
+    plan = plans.estimate(config, 177, rates, known)
+    took = sum(known.values()) + len(jobs) * plans.SNAKEMAKE_SECONDS
+    assert sum(plan.hours.values()) == pytest.approx(took / 3600, rel=1e-9)
+    assert sum(plan.hours.values()) < 0.5 * sum(plans.estimate(config, 177, rates).hours.values())
+    assert not plan.on_gpu
+    text = plans.describe(plan, "as given", rates, len(known))
+    assert "33 benchmark files" in text and "GPU h" not in text
+
+
+@pytest.mark.parametrize(
+    ("work", "took", "overhead", "factor"),
+    [
+        (1.0, 4.0, 3.0, 1.0),  # imports dominate
+        (10.0, 5.0, 0.0, 0.5),  # the work takes less than assumed
+        (100.0, 1018.0, 18.0, 10.0),  # the work takes more than assumed
+    ],
+)
+def test_overhead_and_work_are_told_apart(
+    work: float, took: float, overhead: float, factor: float
+) -> None:
+    jobs = [plans.Job("train", ("a",), work), plans.Job("train", ("b",), 7.0)]
+    found = plans.calibration(jobs, {("train", ("a",)): took, ("other", ()): 1.0})
+    assert found == {"train": (pytest.approx(overhead + plans.SNAKEMAKE_SECONDS), factor)}
+
+
+def test_progress_lines() -> None:
+    now = progress.Progress()
+    now.plan({"build": 2, "train": 4, "total": 6}, 100.0)
+    now.start(1, "build", {"defect": "vacancy", "supercell": "2x2"}, 100.0)
+    now.start(2, "build", {"defect": "vacancy", "supercell": "6x6"}, 100.0)
+    assert now.finish(1, 110.0) == "[1/6  17%] build vacancy 2x2: 10 s, about 20 s left"
+    assert now.finish(2, 110.0).startswith("[2/6  33%] build vacancy 6x6: 10 s")
+    now.start(3, "train", {"pooling": "max"}, 110.0)
+    # three more of 100 s, one after the other, since one ran at a time for most of the time
+    line = now.finish(3, 210.0)
+    assert line == "[3/6  50%] train max: 2 min, about 5 min left"
+    assert now.time_left(210.0) == pytest.approx(300 * 110 / 120)
+    for job in (4, 5, 6):
+        now.start(job, "train", {}, 210.0)
+        line = now.finish(job, 310.0)
+    assert line == "[6/6 100%] train: 2 min" and now.finish(9, 310.0) == ""
+    assert [progress.duration(s) for s in (8, 300, 7200)] == ["8 s", "5 min", "2.0 h"]
+
+
+def test_progress_replaces_the_messages_on_the_screen_alone() -> None:
+    class Event(Enum):
+        RUN_INFO, JOB_INFO, JOB_FINISHED, JOB_ERROR = range(4)
+
+    screen, file = io.StringIO(), io.StringIO()
+    logger = logging.Logger("snakemake")
+    for stream, name in ((screen, progress.SCREEN), (file, "DefaultLogFileHandler")):
+        handler = logging.StreamHandler(stream)
+        handler.set_name(name)
+        logger.addHandler(handler)
+    assert progress.install(logger) and progress.install(logger)
+    assert len(logger.handlers) == 3
+    job = {"jobid": 1, "rule_name": "train", "wildcards": {"pooling": "max"}}
+    logger.info("job counts", extra={"event": Event.RUN_INFO, "stats": {"train": 1, "total": 1}})
+    logger.info("rule train, reason: missing", extra={"event": Event.JOB_INFO, **job})
+    logger.info("finished", extra={"event": Event.JOB_FINISHED, "job_id": 1})
+    logger.error("Error in rule train", extra={"event": Event.JOB_ERROR})
+    logger.info(progress.SELECTING)
+    assert screen.getvalue() == ("job counts\n[1/1 100%] train max: 0 s\nError in rule train\n")
+    assert file.getvalue().count("\n") == 5
+    assert not progress.install(logging.Logger("other"))
+
+
 def test_where_the_number_of_hosts_comes_from(tmp_path: Path) -> None:
     with EMBEDDED.open() as file:
         rows = sum(1 for _ in csv.DictReader(line for line in file if not line.startswith("#")))
@@ -160,7 +247,7 @@ def test_where_the_number_of_hosts_comes_from(tmp_path: Path) -> None:
     assert plans.count_hosts(config, tmp_path, EMBEDDED)[0] == 2
 
 
-def test_measured_speeds_are_those_of_finished_entries(tmp_path: Path) -> None:
+def test_measured_speeds_are_those_of_finished_runs(tmp_path: Path) -> None:
     for name, audit in {
         "a": {"device": "cpu", "graphs": 1000, "graphs_per_second": 100.0},
         "b": {"device": "cpu", "graphs": 1000, "graphs_per_second": 300.0},
@@ -251,7 +338,8 @@ def test_srun_gets_its_configuration_back(tmp_path: Path) -> None:
 def test_the_library_of_the_campaign_is_light() -> None:
     code = (
         "import sys, defectpool.campaign.plan, defectpool.campaign.failures,"
-        "defectpool.campaign.efficiency; print([m for m in ('numpy', 'torch', 'pandas') "
+        "defectpool.campaign.efficiency, defectpool.campaign.progress,"
+        "defectpool.reporting.published; print([m for m in ('numpy', 'torch', 'pandas') "
         "if m in sys.modules])"
     )
     done = subprocess.run(

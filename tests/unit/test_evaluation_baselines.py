@@ -71,8 +71,8 @@ def test_forest_sees_substituting_elements_and_is_the_same_each_time():
 def test_shuffled_labels_cannot_be_told():
     """Nothing of the test labels reaches the training: on noise every baseline guesses."""
     _, graphs, folds = built("vacancy", "2x2", hosts=100)
-    draw = np.random.default_rng(0)
-    noise = folds.assign(label=draw.permutation(folds["label"].to_numpy()))
+    rng = np.random.default_rng(0)
+    noise = folds.assign(label=rng.permutation(folds["label"].to_numpy()))
     found = baselines.row(
         "composition",
         "host",

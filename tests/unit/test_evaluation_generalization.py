@@ -1,4 +1,4 @@
-"""Networks on other structures: the right network for each host, and figures that add up."""
+"""Generalization: the network of the correct fold for each host, and consistent accuracies."""
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,9 @@ from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import generalization
+from defectpool.evaluation.tables import write_csv
 from defectpool.network.model_file import load_models
-from defectpool.reporting import plots_generalization, table
+from defectpool.reporting import plots_generalization
 from defectpool.supercell_labels import cells
 from defectpool.training.cross_validation import Run, cross_validate
 
@@ -76,30 +77,30 @@ def test_a_random_split_is_refused(trained):
 def test_no_host_in_common(trained):
     outcome, files = trained
     other = graphs(pair(20, "vacancy", 2))
-    with pytest.raises(DefectpoolError, match="no structure of a host"):
+    with pytest.raises(DefectpoolError, match="no structure could be built of a host"):
         generalization.test(
             load_models(files["model"]), outcome.predictions, other, CPUDataset(other, 3, 11)
         )
 
 
-def test_from_files_to_figures(trained, tmp_path):
+def test_from_files_to_accuracies(trained, tmp_path):
     _, files = trained
-    marks = dict(zip(generalization.ENTRY, ("vacancy", "2x2", "max", "gated"), strict=True))
+    run = dict(zip(generalization.RUN, ("vacancy", "2x2", "max", "gated"), strict=True))
     parts = []
     for size in (1, 2, 3):
-        part = generalization.test_entries(
-            [(marks, files["model"], files["predictions"])], campaign(size)
+        part = generalization.test_runs(
+            [(run, files["model"], files["predictions"])], campaign(size)
         )
         part.insert(2, "tested", f"{size}x{size}")
-        table.write_csv(part, tmp_path / f"{size}.csv")
+        write_csv(part, tmp_path / f"{size}.csv")
         parts.append(generalization.read(tmp_path / f"{size}.csv"))
     everything = pd.concat(parts)
     found = generalization.accuracies(everything, "tested", 200)
     assert list(found["tested"]) == ["1x1", "2x2", "3x3"]
     for row in found.itertuples():
         part = everything[everything["tested"] == row.tested]
-        right = (part["probability"] > 0.5) == (part["label"] == 1)
-        assert row.accuracy == pytest.approx(right.mean())
+        correct = (part["probability"] > 0.5) == (part["label"] == 1)
+        assert row.accuracy == pytest.approx(correct.mean())
         assert row.accuracy_low <= row.accuracy <= row.accuracy_high
         pristine = part[part["label"] == 0].drop_duplicates("structure")
         assert row.sites == pytest.approx(pristine["sites"].mean())

@@ -6,7 +6,6 @@ import pytest
 from reporting_examples import predictions
 from scipy import stats
 from sklearn import metrics
-from statsmodels.stats.proportion import proportion_confint
 
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
@@ -41,9 +40,9 @@ def test_interval_is_that_of_scipy():
 
 
 def test_bootstrap_is_that_of_whole_hosts_put_together():
-    """The vectorized resampling against one that copies the rows of each drawn host."""
+    """The vectorized resampling against one that copies the rows of each sampled host."""
     frame = predictions(hosts=13)
-    values = statistics.is_right(frame).astype(float)
+    values = statistics.is_correct(frame).astype(float)
     fast = statistics.bootstrap_means(frame["host"], values, 50, 3)
     names = np.unique(frame["host"].to_numpy(dtype=str))
     drawn = np.random.default_rng(statistics.seed_of("bootstrap", 3)).integers(13, size=(50, 13))
@@ -54,11 +53,11 @@ def test_bootstrap_is_that_of_whole_hosts_put_together():
     np.testing.assert_allclose(fast, slow, rtol=1e-12)
 
 
-def test_resamples_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch):
+def test_resamples_do_not_depend_on_how_many_are_sampled_at_a_time(monkeypatch):
     frame = predictions(hosts=20)
-    values = statistics.is_right(frame).astype(float)
+    values = statistics.is_correct(frame).astype(float)
     whole = statistics.bootstrap_means(frame["host"], values, 101, 0)
-    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 100)
+    monkeypatch.setattr(statistics, "_SAMPLED_AT_ONCE", 100)
     np.testing.assert_array_equal(statistics.bootstrap_means(frame["host"], values, 101, 0), whole)
 
 
@@ -99,65 +98,99 @@ def test_repeats_are_no_new_hosts():
     assert statistics.accuracy(often, 500) == pytest.approx(statistics.accuracy(frame, 500))
 
 
-@pytest.mark.parametrize("right", [True, False])
-def test_interval_of_a_clean_sweep_is_clopper_and_pearsons(right):
+@pytest.mark.parametrize("correct", [True, False])
+def test_interval_of_a_clean_sweep_is_clopper_and_pearsons(correct):
     frame = predictions(hosts=37)
-    frame["probability"] = np.where((frame["label"] == 1) == right, 0.9, 0.1)
-    low, high = proportion_confint(37 * right, 37, alpha=0.05, method="beta")
+    frame["probability"] = np.where((frame["label"] == 1) == correct, 0.9, 0.1)
+    low, high = stats.binomtest(37 * correct, 37).proportion_ci(method="exact")
     found = statistics.accuracy(frame, 100)
     assert (found.low, found.high) == pytest.approx((low, high))
-    assert found.value == float(right)
+    assert found.value == float(correct)
 
 
-def test_figures_of_an_entry_are_computed_otherwise_too():
+def test_metrics_of_a_run_against_scipy_and_plain_formulas():
     frame = predictions(hosts=50, skill=0.6)
     y, p = frame["label"].to_numpy(), frame["probability"].to_numpy()
-    figures = statistics.entry(frame, 200)
+    metrics = statistics.run_metrics(frame, 200)
     u = stats.mannwhitneyu(p[y == 1], p[y == 0]).statistic
-    assert figures["roc_auc"] == pytest.approx(u / (sum(y == 1) * sum(y == 0)))
-    assert figures["sensitivity"] == pytest.approx(np.mean(p[y == 1] > 0.5))
-    assert figures["specificity"] == pytest.approx(np.mean(p[y == 0] <= 0.5))
-    assert figures["balanced_accuracy"] == pytest.approx(
-        (figures["sensitivity"] + figures["specificity"]) / 2
+    assert metrics["roc_auc"] == pytest.approx(u / (sum(y == 1) * sum(y == 0)))
+    assert metrics["sensitivity"] == pytest.approx(np.mean(p[y == 1] > 0.5))
+    assert metrics["specificity"] == pytest.approx(np.mean(p[y == 0] <= 0.5))
+    assert metrics["balanced_accuracy"] == pytest.approx(
+        (metrics["sensitivity"] + metrics["specificity"]) / 2
     )
-    assert figures["brier"] == pytest.approx(np.mean((p - y) ** 2))
+    assert metrics["brier"] == pytest.approx(np.mean((p - y) ** 2))
     by_fold = [np.mean((p > 0.5)[g] == y[g]) for g in frame.groupby("fold").indices.values()]
-    assert figures["accuracy_worst_fold"] == pytest.approx(min(by_fold))
-    assert figures["accuracy_best_fold"] == pytest.approx(max(by_fold))
-    assert (figures["n_hosts"], figures["n_formulas"]) == (50, 25)
-    assert figures["n_test"] == len(frame)
+    assert metrics["accuracy_worst_fold"] == pytest.approx(min(by_fold))
+    assert metrics["accuracy_best_fold"] == pytest.approx(max(by_fold))
+    assert (metrics["n_hosts"], metrics["n_formulas"]) == (50, 25)
+    assert metrics["n_test"] == len(frame)
 
 
-def test_figures_are_averaged_over_repeats():
+def test_metrics_are_averaged_over_repeats():
     frame = predictions(hosts=30, repeats=3)
     parts = [part for _, part in frame.groupby("repeat")]
     for name in ("roc_auc", "brier", "balanced_accuracy", "accuracy"):
-        alone = [statistics.entry(part, 100)[name] for part in parts]
-        assert statistics.entry(frame, 100)[name] == pytest.approx(np.mean(alone))
+        alone = [statistics.run_metrics(part, 100)[name] for part in parts]
+        assert statistics.run_metrics(frame, 100)[name] == pytest.approx(np.mean(alone))
 
 
 def test_one_label_alone_has_no_roc():
     frame = predictions(hosts=10).query("label == 1")
-    figures = statistics.entry(frame, 100)
-    assert np.isnan(figures["roc_auc"]) and np.isnan(figures["specificity"])
+    metrics = statistics.run_metrics(frame, 100)
+    assert np.isnan(metrics["roc_auc"]) and np.isnan(metrics["specificity"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),
+        (0, 5, 2 * 0.5**5),
+        (0, 10, 2 * 0.5**10),
+        (1, 9, 2 * (1 + 10) * 0.5**10),
+        (2, 8, 2 * (1 + 10 + 45) * 0.5**10),
+        (5, 5, 1.0),
+    ],
+)
+def test_exact_mcnemar_against_closed_forms(first, second, expected):
+    found = statistics.mcnemar_p(first, second)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert found == statistics.mcnemar_p(second, first)
+    if first + second:
+        assert found == pytest.approx(stats.binomtest(first, first + second).pvalue, rel=1e-12)
+
+
+def test_wilson_interval_against_closed_forms_and_scipy():
+    z = stats.norm.ppf(0.975)
+    low, high = statistics.wilson_interval(np.array([0, 10]), np.array([10, 10]))
+    np.testing.assert_allclose(high[0], z**2 / (10 + z**2), rtol=1e-12)
+    np.testing.assert_allclose(low, [0, 10 / (10 + z**2)], atol=1e-15, rtol=1e-12)
+    for k, n in ((1, 3), (7, 10), (81, 263), (999, 1000)):
+        reference = stats.binomtest(k, n).proportion_ci(method="wilson")
+        found = statistics.wilson_interval(np.array([k]), np.array([n]))
+        np.testing.assert_allclose(found[:, 0], (reference.low, reference.high), rtol=1e-12)
+    # Newcombe, Stat. Med. 17, 857 (1998), table I, method 3
+    found = statistics.wilson_interval(np.array([81, 15]), np.array([263, 148]))
+    np.testing.assert_allclose(found, [[0.2553, 0.0624], [0.3662, 0.1605]], atol=5e-5)
 
 
 def test_mcnemar_is_a_binomial_test_of_the_disagreements():
     first, second = predictions(hosts=60, skill=0.4), predictions(hosts=60, skill=0.9, seed=1)
     found = statistics.compare(first, second, 300)
-    right_1, right_2 = statistics.is_right(first), statistics.is_right(second)
-    only_1, only_2 = np.sum(right_1 & ~right_2), np.sum(~right_1 & right_2)
-    assert (found["only_first_right"], found["only_second_right"]) == (only_1, only_2)
+    correct_1, correct_2 = statistics.is_correct(first), statistics.is_correct(second)
+    only_1, only_2 = np.sum(correct_1 & ~correct_2), np.sum(~correct_1 & correct_2)
+    assert (found["only_first_correct"], found["only_second_correct"]) == (only_1, only_2)
     assert found["mcnemar_p"] == pytest.approx(
         stats.binomtest(int(only_1), int(only_1 + only_2)).pvalue
     )
-    assert found["difference"] == pytest.approx(right_2.mean() - right_1.mean())
+    assert found["difference"] == pytest.approx(correct_2.mean() - correct_1.mean())
 
 
 def test_paired_interval_is_that_of_scipy():
     first, second = predictions(hosts=60, skill=0.4), predictions(hosts=60, skill=0.9, seed=1)
     found = statistics.compare(first, second, 20_000)
-    gain = statistics.is_right(second).astype(float) - statistics.is_right(first)
+    gain = statistics.is_correct(second).astype(float) - statistics.is_correct(first)
     by_host = pd.Series(gain).groupby(first["host"]).agg(["sum", "count"])
     reference = stats.bootstrap(
         (by_host["sum"].to_numpy(), by_host["count"].to_numpy()),

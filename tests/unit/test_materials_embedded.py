@@ -1,4 +1,4 @@
-"""The embedded monolayers: sane on their own, and the same crystals as in C2DB."""
+"""Embedded monolayers: valid structures, and the same crystals as in C2DB."""
 
 import csv
 import importlib.util
@@ -59,9 +59,9 @@ def test_table_is_large_and_varied() -> None:
 @every_host
 def test_host_is_a_centred_slab(host: Host) -> None:
     atoms = host.atoms
-    kind = PROTOTYPES[str(host.properties["prototype"])]
+    rule = PROTOTYPES[str(host.properties["prototype"])]
     assert host.source == "embedded"
-    assert len(atoms) == kind.sites
+    assert len(atoms) == rule.sites
     assert Composition(Counter(atoms.symbols)).reduced_formula == host.formula
     assert list(atoms.pbc) == [True, True, False]
     assert np.array_equal(atoms.cell[2, :2], [0, 0])
@@ -92,13 +92,13 @@ def test_doi(host: Host) -> None:
 
 @every_host
 def test_layer_group_is_that_of_the_prototype(host: Host) -> None:
-    kind = PROTOTYPES[str(host.properties["prototype"])]
+    rule = PROTOTYPES[str(host.properties["prototype"])]
     atoms = host.atoms
     cell = (atoms.cell[:], atoms.get_scaled_positions(), atoms.numbers)
     found = spglib.get_layergroup(cell, aperiodic_dir=2, symprec=1e-6)
-    assert (found.number, found.international) == (kind.layer_group, kind.layer_group_symbol)
-    assert host.properties["layergroup"] == kind.layer_group_symbol
-    assert host.properties["lgnum"] == kind.layer_group
+    assert (found.number, found.international) == (rule.layer_group, rule.layer_group_symbol)
+    assert host.properties["layergroup"] == rule.layer_group_symbol
+    assert host.properties["lgnum"] == rule.layer_group
 
 
 @every_host

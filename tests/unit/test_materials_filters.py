@@ -4,6 +4,7 @@ import pytest
 from ase.build import mx2
 
 from defectpool.config import MaterialsSettings, load
+from defectpool.element_symbols import ELEMENTS, element
 from defectpool.errors import DefectpoolError
 from defectpool.materials import filters
 from defectpool.materials.host import BadStructure
@@ -132,3 +133,18 @@ def test_unknown_stability_is_not_unstable() -> None:
 def test_keys_that_cannot_work_are_refused(keys) -> None:
     with pytest.raises(DefectpoolError, match="materials"):
         load({"materials": keys})
+
+
+def test_species_are_elements_with_features() -> None:
+    from ase.data import chemical_symbols
+
+    assert tuple(chemical_symbols[1:101]) == ELEMENTS
+    assert element("Mo") == "Mo"
+    for wrong, message in (
+        ("Xx", "is not the symbol of an element"),
+        ("mo", "did you mean Mo"),
+        ("Og", "from H to Fm"),
+        ("", "is not the symbol"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            element(wrong)

@@ -1,6 +1,6 @@
-"""Damaged CIF, POSCAR, JSON and database rows: selected and sane, or rejected with a reason.
+"""Damaged CIF, POSCAR, JSON and database rows: valid hosts, or rejected with a reason.
 
-Each damaged structure goes through the whole stage.
+Each damaged structure passes through the whole selection.
 """
 
 import csv
@@ -36,7 +36,7 @@ ODD = [
     *("#", "T", "F", "Xx", "D", "Og", "U", "H", "X", "None", "true", "null", "{", "}", "[", "]"),
     *("_loop", "loop_", "data_", "\x00", "é", "ﬁ"),
 ]
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of fsyncs take minutes
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # avoids thousands of slow fsyncs
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -57,7 +57,7 @@ TEXTS = {form: [text_of(host, form) for host in HOSTS] for form in ("cif", "vasp
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text begin and end, be they parted by blanks or by JSON's marks."""
+    """Begin and end of the words of a text, separated by blanks or by JSON's marks."""
     marks = string.whitespace + ",:[]{}\"'"
     spans, begin = [], None
     for k, letter in enumerate(text + " "):
@@ -73,21 +73,21 @@ def words(text: str) -> list[tuple[int, int]]:
 def damaged_text(draw, form: str) -> bytes:
     text = draw(st.sampled_from(TEXTS[form]))
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(
+        change = draw(
             st.sampled_from(["word", "word", "word", "cut", "drop", "twice", "swap", "flip"])
         )
         spans = words(text)
         lines = text.splitlines(keepends=True)
-        if kind == "word" and spans:
+        if change == "word" and spans:
             begin, end = draw(st.sampled_from(spans))
             text = text[:begin] + draw(st.sampled_from(ODD)) + text[end:]
-        elif kind == "cut":
+        elif change == "cut":
             text = text[: draw(st.integers(0, len(text)))]
-        elif lines and kind in ("drop", "twice", "swap"):
+        elif lines and change in ("drop", "twice", "swap"):
             one, two = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
-            if kind == "drop":
+            if change == "drop":
                 del lines[one]
-            elif kind == "twice":
+            elif change == "twice":
                 lines.insert(two, lines[one])
             else:
                 lines[one], lines[two] = lines[two], lines[one]
@@ -99,7 +99,7 @@ def damaged_text(draw, form: str) -> bytes:
 
 
 def check_outcome(folder: Path, put_in: int) -> None:
-    """Nothing is lost, and each host that was selected is sane by the plainest means."""
+    """Every structure is in a table, and each selected host is valid by simple checks."""
     with (folder / "rejected.csv").open(encoding="utf-8", newline="") as file:
         rejected = list(csv.DictReader(file))
     assert all(row["id"] and row["reason"] for row in rejected)

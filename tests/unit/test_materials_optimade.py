@@ -1,4 +1,4 @@
-"""The `optimade` package's own server, real on a loopback port, interrupted in every way."""
+"""OPTIMADE downloads from the `optimade` package's own server, with faults on the way."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_the_server_gives_the_hosts_of_the_database(server, tmp_path) -> None:
     assert record["place"] == url and record["date"].startswith("20")
 
 
-def test_faults_on_the_way_change_nothing(server, tmp_path) -> None:
+def test_faults_do_not_change_the_hosts(server, tmp_path) -> None:
     url, faults = server
     faults.spoil = {2: 429, 4: "cut", 5: 500, 6: 502, 9: 503, 10: "cut", 12: 504}
     cache = str(tmp_path / "cache")
@@ -107,7 +107,7 @@ def test_a_server_like_c2db_is_read_to_its_end(server, tmp_path, monkeypatch, si
     assert records[0]["sha256"] == records[1]["sha256"]
 
 
-def test_a_download_that_dies_on_page_3_goes_on_there(server, tmp_path, monkeypatch) -> None:
+def test_an_interrupted_download_resumes(server, tmp_path, monkeypatch) -> None:
     url, faults = server
     cache = str(tmp_path / "cache")
     keys = {"source": "optimade", "url": url, "cache": cache, "filter": "nelements=2"}
@@ -117,7 +117,7 @@ def test_a_download_that_dies_on_page_3_goes_on_there(server, tmp_path, monkeypa
         select_hosts(MaterialsSettings(**keys), 2, tmp_path / "net")
     (partial,) = Path(cache).glob("*.part")
     with partial.open("a") as file:
-        file.write('{"url": "torn')  # as a kill in the middle of a write leaves it
+        file.write('{"url": "torn')  # as left by a kill during a write
     asked = len(faults.queries)
     found = hosts_of(tmp_path / "net", **keys)
     assert "page_offset=40" in faults.queries[asked]
@@ -128,7 +128,7 @@ def test_a_download_that_dies_on_page_3_goes_on_there(server, tmp_path, monkeypa
     assert set(found) == two & set(expected)
 
 
-def test_a_killed_download_goes_on(server, tmp_path) -> None:
+def test_a_killed_download_resumes(server, tmp_path) -> None:
     url, faults = server
     cache = tmp_path / "cache"
     code = (
@@ -166,7 +166,7 @@ def test_a_changed_server_is_noticed(server, tmp_path, monkeypatch) -> None:
     assert len(list(optimade.candidates(download.path))) == len(HOSTS)
 
 
-def test_what_cannot_work_is_said_at_once(server, tmp_path) -> None:
+def test_a_filter_that_cannot_work_is_refused_at_once(server, tmp_path) -> None:
     url, faults = server
     with pytest.raises(DefectpoolError, match="not in OPTIMADE's language"):
         optimade.fetch(url, "nelements==2 AND", tmp_path)
@@ -176,10 +176,36 @@ def test_what_cannot_work_is_said_at_once(server, tmp_path) -> None:
     assert len(faults.queries) == 1
 
 
-def test_a_server_that_is_not_there_is_said(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(optimade, "ATTEMPTS", 2)
-    with pytest.raises(DefectpoolError, match="no answer in 2 attempts"):
+def test_a_refused_connection_is_tried_twice(tmp_path, capfd) -> None:
+    with pytest.raises(DefectpoolError, match=r"no answer in 2 attempts \(no server listens"):
         optimade.fetch("http://127.0.0.1:9", "", tmp_path)
+    screen = capfd.readouterr().err
+    assert screen.count("attempt 2 of 2 in") == 1
+
+
+def test_an_unknown_server_is_tried_twice(tmp_path) -> None:
+    with pytest.raises(DefectpoolError, match="no answer in 2 attempts"):
+        optimade.fetch("http://no.such.server.invalid", "", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://example.org", "example.org/optimade", "http://", ""]
+)
+def test_other_addresses_are_refused_at_once(tmp_path, url) -> None:
+    started = time.monotonic()
+    with pytest.raises(DefectpoolError, match=r"materials\.url: .* is not the address of a server"):
+        optimade.fetch(url, "", tmp_path)
+    assert time.monotonic() - started < 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_to_other_schemes_are_refused(tmp_path) -> None:
+    page = {"data": [], "links": {"next": "file:///etc/passwd"}}
+    with (
+        answering(lambda path: page) as url,
+        pytest.raises(DefectpoolError, match="is not an http or https address"),
+    ):
+        optimade.fetch(url, "", tmp_path)
 
 
 def entry(**changes) -> dict:
@@ -202,7 +228,7 @@ def only(tmp_path: Path, sent: object):
     return candidate
 
 
-def test_pages_that_go_round_in_circles_end(tmp_path) -> None:
+def test_circular_links_between_pages_are_refused(tmp_path) -> None:
     paths = []
 
     def reply(path: str) -> dict:
@@ -214,13 +240,13 @@ def test_pages_that_go_round_in_circles_end(tmp_path) -> None:
     assert len(paths) == 2
 
 
-def test_a_server_that_knows_neither_links_nor_offsets_has_one_page(tmp_path) -> None:
+def test_a_server_without_links_and_offsets_has_one_page(tmp_path) -> None:
     with answering(lambda path: {"data": [entry()]}) as url:
         download = optimade.fetch(url, "", tmp_path)
     assert len(list(optimade.candidates(download.path))) == 1
 
 
-def test_an_answer_that_is_no_optimade_is_said(tmp_path, monkeypatch) -> None:
+def test_an_answer_that_is_not_optimade_is_refused(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(optimade, "ATTEMPTS", 2)
     for answer in ({"data": {}}, {}, [], "text", None):
         with (
@@ -230,7 +256,7 @@ def test_an_answer_that_is_no_optimade_is_said(tmp_path, monkeypatch) -> None:
             optimade.fetch(url, "", tmp_path)
 
 
-def test_an_entry_is_read_as_the_specification_means_it(tmp_path) -> None:
+def test_an_entry_is_read_by_the_specification(tmp_path) -> None:
     found = only(tmp_path, entry())
     assert found.id == "1C-1" and found.properties == {"ehull": 0.2}
     assert found.atoms.pbc.tolist() == [True, True, False]
@@ -261,6 +287,6 @@ def test_an_entry_is_read_as_the_specification_means_it(tmp_path) -> None:
         ),
     ],
 )
-def test_an_entry_that_makes_no_sense_is_rejected(tmp_path, sent, reason) -> None:
+def test_an_invalid_entry_is_rejected(tmp_path, sent, reason) -> None:
     found = only(tmp_path, sent)
     assert isinstance(found, Rejected) and found.reason == reason

@@ -1,4 +1,4 @@
-"""Order, identity, samples, shards and the record of a selection."""
+"""Selection: order, ids, samples, shards and the record."""
 
 import csv
 import json
@@ -87,13 +87,13 @@ def test_a_larger_sample_contains_the_smaller_one(tmp_path) -> None:
         assert sum(map(len, taken[-1])) == limit
     for smaller, larger in pairwise(taken):
         assert all(few <= many for few, many in zip(smaller, larger, strict=True))
-    drawn = sorted((seed(3, host.id), host.id) for host in HOSTS)[:5]
-    assert {name for _, name in drawn} == set.union(*taken[0])
+    sampled = sorted((seed(3, host.id), host.id) for host in HOSTS)[:5]
+    assert {name for _, name in sampled} == set.union(*taken[0])
     select_hosts(MaterialsSettings(limit=5, seed=4), 4, tmp_path / "other")
     assert shards(tmp_path / "other", 4) != shards(tmp_path / "5", 4)
 
 
-def test_other_hosts_change_neither_shard_nor_place_in_the_sample(tmp_path) -> None:
+def test_shards_do_not_depend_on_other_hosts(tmp_path) -> None:
     few, many = database(tmp_path / "few.db", HOSTS[::3]), database(tmp_path / "many.db")
     found = {}
     for name, path in (("few", few), ("many", many)):
@@ -111,7 +111,7 @@ def test_empty_shards_are_empty_files(tmp_path) -> None:
     assert sum(map(len, shards(tmp_path, 3))) == 1
 
 
-def test_hosts_come_back_from_their_file(tmp_path) -> None:
+def test_hosts_are_read_back_as_written(tmp_path) -> None:
     write_hosts(tmp_path / "a.xyz", HOSTS)
     back = read_hosts(tmp_path / "a.xyz")
     for one, other in zip(back, HOSTS, strict=True):
@@ -126,7 +126,7 @@ def test_hosts_come_back_from_their_file(tmp_path) -> None:
         read_hosts(tmp_path / "b.xyz")
 
 
-def test_an_empty_selection_says_which_filter_removed_how_many(tmp_path) -> None:
+def test_an_empty_selection_counts_the_reasons(tmp_path) -> None:
     settings = MaterialsSettings(max_atoms=3, with_elements=["Fe", "Sr"])
     with pytest.raises(DefectpoolError) as caught:
         select_hosts(settings, 2, tmp_path)
@@ -136,7 +136,7 @@ def test_an_empty_selection_says_which_filter_removed_how_many(tmp_path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_every_filter_works_on_every_source(tmp_path) -> None:
+def test_filters_are_the_same_for_every_source(tmp_path) -> None:
     path = database(tmp_path / "hosts.db")
     keys = {"max_atoms": 4, "without_elements": ["S"], "layer_groups": [72, 78], "max_species": 2}
     one = select_hosts(MaterialsSettings(**keys), 2, tmp_path / "a")
@@ -146,7 +146,7 @@ def test_every_filter_works_on_every_source(tmp_path) -> None:
     assert 0 < one.selected < one.seen
 
 
-def test_ids_that_are_there_twice_are_kept_once(tmp_path) -> None:
+def test_duplicate_ids_and_structures_are_kept_once(tmp_path) -> None:
     path = tmp_path / "hosts.db"
     with connect(path) as rows:
         rows.write(mx2("MoS2", vacuum=8), uid="a")

@@ -1,4 +1,4 @@
-"""One layer in any setting becomes the same slab; anything else gets its reason."""
+"""Standard setting: a layer in any cell becomes the same slab; other structures are rejected."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ UNIMODULAR = [
 
 
 def distances(atoms: Atoms, radius: float = 5.0) -> np.ndarray:
-    """Sorted distances between all sites within a radius: what no choice of setting changes."""
+    """Sorted distances between all sites within a radius, which do not depend on the cell."""
     from ase.neighborlist import neighbor_list
 
     i, j, d = neighbor_list("ijd", atoms, radius)

@@ -1,8 +1,10 @@
-"""Every form in which people hold monolayers gives the same hosts, and nothing is lost."""
+"""Sources: all formats give the same hosts, and every structure is in a table."""
 
 import csv
+import errno
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,8 +18,9 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
-from defectpool.materials import archive, embedded
+from defectpool.materials import archive, embedded, file_listing, select
 from defectpool.materials.duplicates import duplicates
+from defectpool.materials.file_listing import digest, source_digest
 from defectpool.materials.host import Host, content_name, read_hosts, safe_id
 from defectpool.materials.select import select_hosts
 from defectpool.runtime.hashing import shard_labels
@@ -67,7 +70,7 @@ def test_files_of_every_format_give_the_hosts_of_the_database(tmp_path, suffix) 
     for host in HOSTS:
         atoms = host.atoms[np.argsort(host.atoms.numbers, kind="stable")]
         if suffix == "cif":
-            atoms.pbc = True  # CIF knows nothing else
+            atoms.pbc = True  # CIF cannot express anything else
         ase.io.write(folder / f"{host.id}.{suffix}", atoms, format=FORMATS[suffix])
     found, rejected = selected(tmp_path / "out", source="files", path=str(folder))
     assert not rejected
@@ -79,7 +82,7 @@ def test_files_of_every_format_give_the_hosts_of_the_database(tmp_path, suffix) 
         assert duplicates([slab, host.atoms]) == {1: 0}
 
 
-def test_names_come_from_places(tmp_path) -> None:
+def test_ids_come_from_paths(tmp_path) -> None:
     slab, other, third = mx2("MoS2", vacuum=8), graphene(vacuum=8), mx2("WSe2", vacuum=8)
     places = {
         "AB2/1MoS2/1/structure.xyz": ("1MoS2-1", slab),
@@ -110,20 +113,20 @@ def test_names_come_from_places(tmp_path) -> None:
     assert set(picked) == {"1MoS2-1", "1MoS2-2"}
 
 
-@pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz", "zip"])
-def test_an_archive_is_read_like_its_folder(tmp_path, kind) -> None:
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_an_archive_is_read_like_its_folder(tmp_path, suffix) -> None:
     folder = tmp_path / "c2db"
     for host in HOSTS:
         uid, number = host.id.rsplit("-", 1)
         (folder / "X" / uid / number).mkdir(parents=True)
         ase.io.write(folder / "X" / uid / number / "structure.xyz", host.atoms, format="extxyz")
-    archive = tmp_path / f"c2db.{kind}"
-    if kind == "zip":
+    archive = tmp_path / f"c2db.{suffix}"
+    if suffix == "zip":
         with zipfile.ZipFile(archive, "w") as file:
             for path in folder.rglob("*"):
                 file.write(path, path.relative_to(tmp_path))
     else:
-        with tarfile.open(archive, f"w:{kind.partition('.')[2]}") as tar:
+        with tarfile.open(archive, f"w:{suffix.partition('.')[2]}") as tar:
             tar.add(folder, "c2db")
     expected, _ = selected(tmp_path / "a", source="files", path=str(folder))
     found, rejected = selected(tmp_path / "b", source="files", path=str(archive))
@@ -141,12 +144,12 @@ def test_the_checksum_of_a_folder_is_that_of_its_structures(tmp_path) -> None:
         ase.io.write(folder / "a.vasp", mx2("MoS2", vacuum=8))
         ase.io.write(folder / "b.cif", graphene(vacuum=8))
         (folder / f"{name}.txt").write_text("not read, so it does not count")
-        sums.append(archive.digest(str(tmp_path / name)))
+        sums.append(digest(str(tmp_path / name)))
     assert sums[0] == sums[1]
     (tmp_path / "two/deep/a.vasp").rename(tmp_path / "two/deep/c.vasp")
-    sums.append(archive.digest(str(tmp_path / "two")))
+    sums.append(digest(str(tmp_path / "two")))
     ase.io.write(tmp_path / "one/deep/a.vasp", mx2("WS2", vacuum=8))
-    sums.append(archive.digest(str(tmp_path / "one")))
+    sums.append(digest(str(tmp_path / "one")))
     assert len(set(sums)) == 3
 
 
@@ -166,9 +169,9 @@ def test_paths_that_leave_an_archive_are_refused(tmp_path) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
-            member = tarfile.TarInfo(f"link{kind.decode()}.xyz")
-            member.type, member.linkname = kind, "/etc/passwd"
+        for special in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+            member = tarfile.TarInfo(f"link{special.decode()}.xyz")
+            member.type, member.linkname = special, "/etc/passwd"
             tar.addfile(member)
     for name, links in (("x.zip", 1), ("x.tar.gz", 3)):
         found, rejected = selected(tmp_path / "o", source="files", path=str(tmp_path / name))
@@ -177,7 +180,7 @@ def test_paths_that_leave_an_archive_are_refused(tmp_path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"x.zip", "x.tar.gz", "o"}
 
 
-def test_files_that_hold_no_layer_are_rows_of_the_report(tmp_path) -> None:
+def test_files_without_a_layer_are_rejected_with_a_reason(tmp_path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     slab = mx2("MoS2", vacuum=8)
@@ -199,7 +202,7 @@ def test_files_that_hold_no_layer_are_rows_of_the_report(tmp_path) -> None:
     )
     assert set(found) == {"good", "two.0", "two.1", "pymatgen"}
     assert rejected["disordered"] == rejected["shared"] == "partial_occupancy"
-    assert rejected["empty.xyz"] in ("empty", "unreadable")
+    assert rejected["empty.xyz"] == "empty"
     for name in ("half.cif", "noise.json", "list.json", "POSCAR"):
         assert rejected[name] == "unreadable", name
 
@@ -213,7 +216,9 @@ def test_files_that_hold_no_layer_are_rows_of_the_report(tmp_path) -> None:
         ("other.db", b"SQLite format 3\0" + bytes(84), "not an ASE database"),
     ],
 )
-def test_what_is_no_database_is_said_and_left_alone(tmp_path, name, content, message) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_unchanged(
+    tmp_path, name, content, message
+) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -223,7 +228,7 @@ def test_what_is_no_database_is_said_and_left_alone(tmp_path, name, content, mes
 
 
 @pytest.mark.parametrize("name", ["nothing", "*.cif", "broken.zip", "broken.tar.gz"])
-def test_what_is_no_source_of_files_is_said(tmp_path, name) -> None:
+def test_a_path_without_structures_is_refused(tmp_path, name) -> None:
     if name.startswith("broken"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(DefectpoolError, match=r"materials\.path"):
@@ -318,3 +323,123 @@ def test_the_mos2_of_three_releases_is_one_structure(shared_data, c2db, tmp_path
     assert hexagonal == {"1MoS2-1", "MoS2-b3b4685fb6e1", "site"}
     assert set(found) & hexagonal == {"1MoS2-1"}
     assert rejected["MoS2-b3b4685fb6e1"] == rejected["site"] == "duplicate_structure"
+
+
+@pytest.mark.parametrize("cut", range(0, 900, 37))
+def test_a_cif_is_unreadable_wherever_it_is_cut(tmp_path, cut) -> None:
+    (tmp_path / "in").mkdir()
+    ase.io.write(tmp_path / "in/good.cif", mx2("MoS2", vacuum=8))
+    text = (tmp_path / "in/good.cif").read_text()
+    end = text.index("  S   S1")  # from there on a cut leaves another crystal
+    (tmp_path / "in/half.cif").write_text(text[: min(cut, end - 30)])
+    _, rejected = selected(tmp_path / "out", source="files", path=str(tmp_path / "in"))
+    assert rejected["half.cif"] == ("unreadable" if cut else "empty")
+
+
+def test_structures_of_an_archive_are_limited_together(tmp_path, monkeypatch) -> None:
+    content = "".join(f"{w}\n" for w in ("1", 'Lattice="3 0 0 0 3 0 0 0 20"', "C 0 0 0")).encode()
+    monkeypatch.setattr(archive, "MAX_TOTAL", 3 * len(content))
+    with (
+        zipfile.ZipFile(tmp_path / "x.zip", "w") as file,
+        tarfile.open(tmp_path / "x.tar", "w") as tar,
+    ):
+        for number in range(8):
+            file.writestr(f"{number}.xyz", content)
+            member = tarfile.TarInfo(f"{number}.xyz")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    for name in ("x.zip", "x.tar"):
+        root = tmp_path / name.replace(".", "_")
+        root.mkdir()
+        refused = list(archive.unpack(tmp_path / name, root))
+        assert [one.id for one in refused] == [f"{number}.xyz" for number in range(3, 8)]
+        assert {one.reason for one in refused} == {"too_large"}
+        assert len(list(root.iterdir())) == 3
+
+
+def write_archive(path: Path) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        member = tarfile.TarInfo("a.xyz")
+        member.size = 5
+        tar.addfile(member, io.BytesIO(b"hello"))
+
+
+def test_a_full_disk_is_not_a_damaged_archive(tmp_path, monkeypatch) -> None:
+    write_archive(tmp_path / "x.tar.gz")
+    original = Path.open
+
+    def to_full_device(self: Path, mode: str = "r", *rest, **keys):
+        return original(Path("/dev/full") if mode == "wb" else self, mode, *rest, **keys)
+
+    monkeypatch.setattr(Path, "open", to_full_device)
+    with pytest.raises(DefectpoolError) as caught:
+        list(archive.unpack(tmp_path / "x.tar.gz", tmp_path))
+    assert str(caught.value).startswith(f"{tmp_path}: the disk or quota is full (")
+    assert "MB free" in str(caught.value) and "damaged" not in str(caught.value)
+
+
+def test_a_zip_that_does_not_fit_says_how_much_is_missing(tmp_path, monkeypatch) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr("a.xyz", "x" * 3_000_000)
+    usage = os.statvfs(tmp_path)
+    assert usage.f_bavail
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_000_000}))
+    with pytest.raises(DefectpoolError, match=r"1\.0 MB free, 3\.0 MB needed, 2\.0 MB missing"):
+        list(archive.unpack(tmp_path / "x.zip", tmp_path))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_missing_permission_is_not_a_damaged_archive(tmp_path, monkeypatch, number) -> None:
+    write_archive(tmp_path / "x.tar.gz")
+
+    def refuse(*arguments, **keys):
+        raise OSError(number, os.strerror(number), "x.tar.gz")
+
+    monkeypatch.setattr(tarfile, "open", refuse)
+    with pytest.raises(DefectpoolError) as caught:
+        list(archive.unpack(tmp_path / "x.tar.gz", tmp_path))
+    assert str(caught.value) == f"x.tar.gz: {os.strerror(number).lower()}"
+
+
+def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(select, "SCHEMA", "PRAGMA max_page_count = 9;" + select.SCHEMA)
+    with pytest.raises(DefectpoolError, match="the disk or quota is full"):
+        select_hosts(MaterialsSettings(), 1, tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(DefectpoolError, match="TMPDIR: no temporary folder"):
+        select_hosts(MaterialsSettings(), 1, tmp_path)
+
+
+def test_the_checksum_of_a_source_depends_on_its_content_alone(tmp_path, monkeypatch) -> None:
+    folder, cache = tmp_path / "in", tmp_path / "cache.json"
+    folder.mkdir()
+    ase.io.write(folder / "a.vasp", mx2("MoS2", vacuum=8))
+    os.utime(folder / "a.vasp", (1, 1))
+    first = source_digest("files", str(folder), cache)
+    assert first == digest(str(folder)) == source_digest("files", str(folder / "*"), cache)
+    assert source_digest("embedded", "", cache) == source_digest("optimade", "", cache) == ""
+    read = []
+    original = file_listing.file_digest
+    monkeypatch.setattr(
+        file_listing, "file_digest", lambda path: (read.append(path), original(path))[1]
+    )
+    assert source_digest("files", str(folder), cache) == first and not read
+    os.utime(folder / "a.vasp", (2, 2))
+    assert source_digest("files", str(folder), cache) == first and len(read) == 1
+    ase.io.write(folder / "a.vasp", mx2("WS2", vacuum=8))
+    assert source_digest("files", str(folder), cache) != first
+    (folder / "pipe.cif").symlink_to("nowhere")
+    assert source_digest("files", str(folder), cache) != first
+    with pytest.raises(DefectpoolError, match=r"materials\.path: there is no file"):
+        source_digest("database", str(tmp_path / "x.db"), cache)
+
+
+def test_equal_tables_are_not_written_again(tmp_path) -> None:
+    select_hosts(MaterialsSettings(limit=3), 2, tmp_path)
+    files = [*tmp_path.glob("*.csv"), *tmp_path.glob("hosts/*.xyz")]
+    for path in files:
+        os.utime(path, (1, 1))
+    select_hosts(MaterialsSettings(limit=3), 2, tmp_path)
+    assert {path.stat().st_mtime for path in files} == {1.0}
+    select_hosts(MaterialsSettings(limit=4), 2, tmp_path)
+    assert (tmp_path / "selected.csv").stat().st_mtime > 1

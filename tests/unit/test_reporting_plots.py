@@ -1,5 +1,6 @@
-"""Plots: the right marks at the right places, and the same bytes each time."""
+"""Plots: values at their positions, tooltips, and reproducible bytes."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 from reporting_examples import predictions
 
-from defectpool.reporting import plots, table
+from defectpool.reporting import plots, published
+from defectpool.reporting.style import STYLES, style_of
 
 DEFECTS, SUPERCELLS = ("vacancy", "interstitial"), ("2x2", "6x6")
 
@@ -30,7 +32,8 @@ def accuracies():
                         "accuracy": value,
                         "accuracy_low": value - 0.03,
                         "accuracy_high": value + 0.02,
-                        "published": table.published_accuracy(d, s, p, "gated"),
+                        "published": published.accuracy(d, s, p, "gated"),
+                        "published_differences": "",
                     }
                 )
     return pd.DataFrame(rows)
@@ -59,7 +62,7 @@ def of(frame, **key):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Keep the figures that are drawn."""
+    """Collect the figures."""
     kept, save = [], plots.save
 
     def keep(figure, paths):
@@ -70,7 +73,7 @@ def drawn(monkeypatch):
     return kept
 
 
-def test_accuracy_stands_where_it_is_with_its_interval(tmp_path, drawn):
+def test_accuracy_is_plotted_with_its_interval(tmp_path, drawn):
     frame = accuracies()
     plots.accuracy_by_supercell(frame, [tmp_path / "a.png"])
     axes = drawn[0].axes
@@ -112,7 +115,7 @@ def test_learning_curves_are_means_over_folds(tmp_path, drawn):
     )
 
 
-def entries():
+def runs():
     return pd.concat(
         predictions(hosts=30, skill=skill).assign(
             defect=d, supercell="2x2", pooling=p, convolution="gated"
@@ -123,7 +126,7 @@ def entries():
 
 
 def test_calibration_shows_shares_of_bins_with_their_intervals(tmp_path, drawn):
-    frame = entries()
+    frame = runs()
     plots.calibration(frame, [tmp_path / "c.png"], bins=4)
     axes = drawn[0].axes[0]
     for container, pooling in zip(axes.containers, ("mean", "max"), strict=True):
@@ -140,7 +143,7 @@ def test_distances_are_shares_of_structures_by_the_poolings_own_pick(tmp_path, d
     located = pd.DataFrame(
         {
             "defect": "vacancy", "supercell": "6x6", "pooling": "max", "convolution": "gated",
-            "method": ["wins"] * 4 + ["gradient"] * 4,
+            "method": ["argmax_count"] * 4 + ["gradient"] * 4,
             "distance": [0.5, 2.4, 2.5, 6.1, 9, 9, 9, 9], "chance_distance": 7.5,
         }
     )  # fmt: skip
@@ -161,28 +164,50 @@ def test_cost_is_the_seconds_of_the_table(tmp_path, drawn):
     assert "(s)" in axes.get_xlabel() and "cpu" in axes.get_xlabel()
 
 
-def test_an_entry_shows_every_prediction_and_fold(tmp_path, drawn):
+def test_a_run_shows_every_prediction_and_fold(tmp_path, drawn):
     frame = predictions(hosts=30)
     history = of(histories(), defect="vacancy", supercell="2x2", pooling="max")
-    plots.entry(history, frame, "vacancy 2x2 max", tmp_path / "e.svg")
+    plots.run(history, frame, "vacancy 2x2 max", tmp_path / "e.svg")
     left, right = drawn[0].axes
     assert sum(bar.get_height() for bar in right.patches) == len(frame)
     assert sum(len(line.get_ydata()) == 10 for line in left.lines) == 2 * (3 + 1)
 
 
-def test_styles_differ_in_grey_and_in_shape():
+def test_styles_differ_in_gray_and_in_shape():
     """Two poolings never share a marker; colors differ in lightness or have markers to tell."""
-    markers = [style["marker"] for style in plots.STYLES.values()]
+    markers = [style["marker"] for style in STYLES.values()]
     assert len(set(markers)) == len(markers)
-    assert len({style["color"] for style in plots.STYLES.values()}) == len(markers)
+    assert len({style["color"] for style in STYLES.values()}) == len(markers)
 
 
-def test_every_pooling_of_the_config_has_a_style():
-    from typing import get_args
+def test_a_pooling_that_is_not_listed_has_a_style_of_its_own(tmp_path):
+    assert style_of("power_mean") == style_of("power_mean")
+    assert style_of("power_mean")["marker"] not in {s["marker"] for s in STYLES.values()}
+    frame = accuracies().replace({"pooling": {"max": "power_mean"}})
+    plots.accuracy_by_supercell(frame, [tmp_path / "a.svg"])
+    plots.cost(frame.assign(seconds=1.0, device="cpu"), [tmp_path / "c.svg"])
 
-    from defectpool.config import Pooling
 
-    assert set(get_args(Pooling)) == set(plots.STYLES)
+def test_values_have_tooltips_in_svg(tmp_path):
+    frame = accuracies()
+    plots.accuracy_by_supercell(frame, [tmp_path / "a.svg"])
+    titles = re.findall("<title>(.*?)</title>", (tmp_path / "a.svg").read_text())
+    for row in frame.itertuples():
+        start = f"{row.defect} {row.supercell}, {row.pooling}: {100 * row.accuracy:.1f} % ("
+        assert sum(title.startswith(start) for title in titles) == 1
+    assert sum("published" in title for title in titles) == frame["published"].notna().sum()
+
+
+def test_published_values_of_another_protocol_are_labeled(tmp_path, drawn):
+    for keys, expected in (
+        ("", "published, open markers"),
+        ("materials.source", "published (other hosts), open markers"),
+    ):
+        plots.accuracy_by_supercell(
+            accuracies().assign(published_differences=keys), [tmp_path / "a.png"]
+        )
+        (legend,) = drawn[-1].legends
+        assert expected in [text.get_text() for text in legend.get_texts()]
 
 
 DRAW = """

@@ -1,4 +1,4 @@
-"""Defective supercells and their twins: undone, counted, drawn, moved and read back."""
+"""Pairs of defective and pristine supercells: undoing the defect, sampling, rattling, files."""
 
 import os
 import subprocess
@@ -95,7 +95,7 @@ supercells = st.sampled_from(["1x1", "2x2", "3x2", "2_1x-1_1", "4x4", "1_2x3_1"]
     st.sampled_from([0.0, 0.1]),
     st.sampled_from([0.0, 0.03]),
 )
-def test_undoing_the_defect_gives_the_perfect_supercell(host, defect, supercell, rattle, strain):
+def test_undoing_the_defect_gives_the_pristine_supercell(host, defect, supercell, rattle, strain):
     settings = changed(choose="all", rattle=rattle, strain=strain)
     structures, skipped = build_structures([host], defect, supercell, settings)
     assert structures or skipped
@@ -147,7 +147,7 @@ def test_labels_are_balanced(choose):
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_the_draw_depends_on_the_host_alone(defect):
+def test_the_sample_depends_on_the_host_alone(defect):
     together = {
         s.host: s.structure.rsplit(":", 1)[0]
         for s in build_structures(HOSTS, defect, "2x2", DEFAULT)[0]
@@ -160,30 +160,30 @@ def test_the_draw_depends_on_the_host_alone(defect):
                 assert alone[0].structure.rsplit(":", 1)[0] == together[host.id]
 
 
-def test_a_larger_choice_keeps_what_a_smaller_one_drew():
+def test_a_larger_sample_contains_the_smaller_one():
     host = BY_ID["PtSe2-1T"]
-    drawn = [
+    sampled = [
         {s.pair for s in build_structures([host], "interstitial", "2x2", changed(choose=k))[0]}
         for k in range(1, 8)
     ]
-    assert all(len(names) == k for k, names in enumerate(drawn, start=1))
-    assert all(small < large for small, large in pairwise(drawn))
+    assert all(len(names) == k for k, names in enumerate(sampled, start=1))
+    assert all(small < large for small, large in pairwise(sampled))
     # the names take turns
-    assert {name.split(":")[1].split(".")[0] for name in drawn[3]} == {
+    assert {name.split(":")[1].split(".")[0] for name in sampled[3]} == {
         "H_i", "Li_i", "Ag_i", "Br_i",
     }  # fmt: skip
 
 
-def test_another_seed_draws_otherwise():
-    def draw(seed):
+def test_another_seed_gives_another_sample():
+    def sampled(seed):
         structures, _ = build_structures(HOSTS, "interstitial", "2x2", changed(seed=seed))
         return [s.structure for s in structures]
 
-    assert draw(0) == draw(0)
-    assert len({tuple(draw(seed)) for seed in range(4)}) > 1
+    assert sampled(0) == sampled(0)
+    assert len({tuple(sampled(seed)) for seed in range(4)}) > 1
 
 
-def test_what_cannot_be_built_is_recorded_with_its_reason():
+def test_structures_that_cannot_be_built_have_a_reason():
     def reasons(defect, supercell="2x2", **values):
         return [s.reason for s in build_structures(hosts, defect, supercell, changed(**values))[1]]
 
@@ -213,7 +213,7 @@ def test_supercells_are_enlarged_where_images_are_too_close():
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_several_defects_are_apart_and_undone(defect):
+def test_several_defects_are_apart(defect):
     settings = changed(count=4, min_image_distance=5.0)
     structures, skipped = build_structures([BY_ID["MoS2-2H"]], defect, "6x6", settings)
     assert not skipped
@@ -233,7 +233,7 @@ def test_several_defects_are_apart_and_undone(defect):
         assert {defective.atoms[i].symbol for i in defective.defect_sites} == {defective.species}
 
 
-def test_rattling_is_gaussian_seeded_and_the_same_for_twins():
+def test_rattling_is_gaussian_seeded_and_the_same_for_both_of_a_pair():
     host = BY_ID["MoS2-2H"]
     still, _ = build_structures([host], "substitution", "9x9", DEFAULT)
     first, _ = build_structures([host], "substitution", "9x9", changed(rattle=0.05))
@@ -258,7 +258,7 @@ def test_strain_stretches_the_plane_only():
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_files_come_back_with_the_same_bits(tmp_path, defect):
+def test_structures_are_read_back_with_the_same_bits(tmp_path, defect):
     settings = changed(choose=2, count=2, substitution=["F", "H"])
     structures, skipped = build_structures(HOSTS, defect, "3x3", settings)
     path = tmp_path / "000.xyz.gz"

@@ -26,13 +26,13 @@ HOSTS = textbook()
 BY_ID = {host.id: host.atoms for host in HOSTS}
 
 
-def sites(atoms, species=("H",), kinds=LAYER, separation=0.0):
+def sites(atoms, species=("H",), site_types=LAYER, separation=0.0):
     symmetry = layer_symmetry(atoms, 0.1)
-    return list(find_interstitials(symmetry, species, kinds, separation, 0.1)), symmetry
+    return list(find_interstitials(symmetry, species, site_types, separation, 0.1)), symmetry
 
 
 def plain_search(slab):
-    """Every pair, triple and quadruple of near atoms, one by one: the slow twin."""
+    """Every pair, triple and quadruple of near atoms, one by one; the slow reference."""
     near = slab.points[np.all((slab.scaled[:, :2] > -1.0) & (slab.scaled[:, :2] < 2.0), axis=1)]
     centers, radii = [], []
     for size in (2, 3, 4):
@@ -65,8 +65,8 @@ def test_triangulation_misses_nothing(name):
 
 
 def test_graphene_has_its_hexagon_and_its_bond():
-    found, _ = sites(BY_ID["graphene"], kinds=LAYER)
-    assert [(s.kind, len(s.positions), s.site_symmetry) for s in found] == [
+    found, _ = sites(BY_ID["graphene"], site_types=LAYER)
+    assert [(s.site_type, len(s.positions), s.site_symmetry) for s in found] == [
         ("hollow", 1, "6/mmm"),
         ("bridge", 3, "mmm"),
     ]
@@ -75,15 +75,15 @@ def test_graphene_has_its_hexagon_and_its_bond():
 
 def test_2h_mos2_has_its_cages_rings_and_bonds():
     found, _ = sites(BY_ID["MoS2-2H"])
-    kinds = Counter((s.kind, len(s.positions), s.site_symmetry) for s in found)
-    assert kinds[("void", 2, "3m")] >= 1  # between three Mo and three S, above and below
-    assert all(s.kind in LAYER for s in found)
+    found_types = Counter((s.site_type, len(s.positions), s.site_symmetry) for s in found)
+    assert found_types[("void", 2, "3m")] >= 1  # between three Mo and three S, above and below
+    assert all(s.site_type in LAYER for s in found)
 
 
 def test_adatoms_sit_on_top_in_touch_with_the_layer():
-    found, _ = sites(BY_ID["graphene"], species=("Li",), kinds=("adatom",))
-    kinds = Counter((s.kind, len(s.positions), s.site_symmetry) for s in found)
-    assert kinds == {
+    found, _ = sites(BY_ID["graphene"], species=("Li",), site_types=("adatom",))
+    found_types = Counter((s.site_type, len(s.positions), s.site_symmetry) for s in found)
+    assert found_types == {
         ("adatom-top", 4, "3m"): 1,
         ("adatom-bridge", 6, "mm2"): 1,
         ("adatom-hollow", 2, "6mm"): 1,
@@ -98,15 +98,21 @@ def test_adatoms_sit_on_top_in_touch_with_the_layer():
 
 @pytest.mark.parametrize("name", ["graphene", "MoS2-2H", "square"])
 def test_a_host_given_as_a_supercell_has_the_same_sites(name):
-    def kinds(atoms, cells):
+    def types_and_sites(atoms, cells):
         found, symmetry = sites(atoms, ("H", "Ag"), (*LAYER, "adatom"), 0.7)
         assert len(symmetry.rotations) % cells == 0
         return Counter(
-            (s.species, s.kind, len(s.positions) // cells, s.site_symmetry, round(s.free_radius, 3))
+            (
+                s.species,
+                s.site_type,
+                len(s.positions) // cells,
+                s.site_symmetry,
+                round(s.free_radius, 3),
+            )
             for s in found
         )
 
-    assert kinds(BY_ID[name].repeat((2, 2, 1)), 4) == kinds(BY_ID[name], 1)
+    assert types_and_sites(BY_ID[name].repeat((2, 2, 1)), 4) == types_and_sites(BY_ID[name], 1)
 
 
 def check(atoms, found, symmetry, separation, above=False):
@@ -139,8 +145,10 @@ def test_sites_of_c2db_are_in_the_layer_and_wide_enough(c2db):
 def summary(atoms):
     found, symmetry = sites(atoms, ("H", "Br"), (*LAYER, "adatom"), 0.7)
     check(atoms, found, symmetry, 0.7, above=True)
-    kinds = Counter((s.species, s.kind, len(s.positions), s.site_symmetry) for s in found)
-    return symmetry.number, kinds, sorted(s.free_radius for s in found)
+    found_types = Counter(
+        (s.species, s.site_type, len(s.positions), s.site_symmetry) for s in found
+    )
+    return symmetry.number, found_types, sorted(s.free_radius for s in found)
 
 
 def moved(atoms, shift, height, angle, order, sheared):
@@ -165,11 +173,11 @@ moves = st.tuples(
 
 
 def same_sites(atoms, move):
-    number, kinds, radii = summary(atoms)
-    other_number, other_kinds, other_radii = summary(moved(atoms, *move))
+    number, found_types, radii = summary(atoms)
+    other_number, other_types, other_radii = summary(moved(atoms, *move))
     if number != other_number:
         return False  # spglib itself sees another symmetry: a host on the edge of the tolerance
-    assert other_kinds == kinds
+    assert other_types == found_types
     np.testing.assert_allclose(other_radii, radii, atol=2e-3)
     return True
 

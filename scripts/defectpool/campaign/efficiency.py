@@ -1,4 +1,4 @@
-"""What a campaign's jobs asked SLURM for and what they used of it."""
+"""Efficiency of a campaign's jobs on SLURM: requested and used time, cores and memory."""
 
 import os
 import re
@@ -16,12 +16,12 @@ _UNITS = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 @dataclass
 class Use:
-    """What all jobs of a rule asked for and used.
+    """Requested and used resources of all jobs of a rule.
 
     Attributes
     ----------
     jobs, failed
-        Jobs that ran, and those of them that did not end well.
+        Jobs that ran, and those that did not complete.
     asked_seconds, used_seconds, cpu_seconds
         Time limits, wall time, and processor time, each summed over the jobs.
     cores_seconds, gpu_seconds

@@ -1,4 +1,4 @@
-"""Which jobs failed, in their own last words, and how to go on."""
+"""Failed jobs: the last lines of their logs, and the command that continues the run."""
 
 import re
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ _FIELD = re.compile(r"^ {4}(\w+): (.*)$", re.M)
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed for good.
+    """A job that failed in its last try.
 
     Attributes
     ----------
     rule
         Its rule.
     output
-        The files that it was to make.
+        Its output files.
     log
         Its log file, if it has one.
     tries
-        How often it was tried.
+        Number of tries.
     slurm_job
-        The last try's job in SLURM; empty at home.
+        SLURM job id of the last try; empty without SLURM.
     """
 
     rule: str
@@ -35,7 +35,7 @@ class Failure:
 
 
 def failures(log: str) -> list[Failure]:
-    """Return the jobs that failed and were not mended by a later try.
+    """Return the jobs that failed and did not succeed in a later try.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def failures(log: str) -> list[Failure]:
 
 
 def last_lines(path: Path | None, lines: int) -> list[str]:
-    """Return the last lines of a log that say something, or why there are none."""
+    """Return the last lines of a log that are not blank, or why there are none."""
     if path is None:
         return ["(no log)"]
     try:
@@ -71,13 +71,17 @@ def last_lines(path: Path | None, lines: int) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-lines:] or ["(its log is empty)"]
 
 
-def describe(found: list[Failure], command: str, lines: int = 5) -> str:
-    """Return what a user should read when jobs failed.
+def describe(
+    found: list[Failure], command: str, has_checkpoints: bool = True, lines: int = 5
+) -> str:
+    """Return the message for a run in which jobs failed.
 
     Parameters
     ----------
     command
-        What to type in order to go on.
+        Command that continues the run.
+    has_checkpoints
+        Whether there is a folder `results/state`, from which trainings continue.
     lines
         Lines of each log.
     """
@@ -89,10 +93,19 @@ def describe(found: list[Failure], command: str, lines: int = 5) -> str:
         text.append(f"{failure.rule} failed ({tries}{job}): {made}")
         text += [f"    {line}" for line in last_lines(failure.log, lines)]
         if failure.log:
-            text.append(f"    (all of it: {failure.log})")
+            text.append(f"    (complete log: {failure.log})")
     text += [
-        f"{len(found)} job{'s' if len(found) != 1 else ''} failed; what was finished is kept, and "
-        "training goes on from where it was. Once the cause is mended:",
+        f"{len(found)} job{'s' if len(found) != 1 else ''} failed. {_kept(has_checkpoints)} "
+        "After fixing the cause, continue with:",
         f"    {command}",
     ]
     return "\n".join(text)
+
+
+def _kept(has_checkpoints: bool) -> str:
+    if has_checkpoints:
+        return (
+            "The outputs of finished jobs are kept. Trainings continue from their checkpoints in "
+            "results/state; do not delete that folder before the campaign is complete."
+        )
+    return "The outputs of finished jobs are kept. There are no checkpoints of trainings."

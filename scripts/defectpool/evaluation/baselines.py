@@ -1,7 +1,8 @@
-"""What can be told without a graph: baselines that see composition and number of atoms alone.
+"""Baselines that see only the composition and the number of atoms, not the graph.
 
-They are judged on the same structures and folds as the networks. A defect changes the composition
-of a supercell, so the label can leak through it; how far is what these figures say.
+They are evaluated on the same structures and folds as the networks. A defect changes the
+composition of a supercell, so a classifier can infer the label from it; the baselines measure how
+much.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TREES = 100
 
 
 def compositions(graphs: GraphSet) -> NDArray[np.int64]:
-    """Count the atoms of each element in each structure, [structures, 119] by atomic number."""
+    """Composition of each structure: number of atoms by atomic number, [structures, 119]."""
     crystal = np.repeat(np.arange(len(graphs.label)), np.diff(graphs.node_offset))
     counts = np.zeros((len(graphs.label), 119), dtype=np.int64)
     np.add.at(counts, (crystal, np.asarray(graphs.atomic_number)), graphs.node_multiplicity)
@@ -35,7 +36,7 @@ def compositions(graphs: GraphSet) -> NDArray[np.int64]:
 
 
 def features(counts: NDArray[np.int64]) -> Floats:
-    """Return what a classifier of compositions sees: element fractions and number of atoms.
+    """Features of a composition: number of atoms and element fractions.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def features(counts: NDArray[np.int64]) -> Floats:
     Returns
     -------
     array
-        [structures, 1 + elements that occur].
+        [structures, 1 + number of elements that occur].
     """
     total = counts.sum(axis=1, keepdims=True)
     occurring = counts.any(axis=0)
@@ -65,19 +66,19 @@ def predict(
     Parameters
     ----------
     baseline
-        `majority`: the commoner label of the training structures.
+        `majority`: the more frequent label of the training structures.
         `composition`: a random forest on element fractions and number of atoms.
         `divisibility`: no training; a supercell of m cells is called pristine if m divides the
         number of atoms of each element.
     graphs
         The structures.
     folds
-        Predictions of any network for these structures: its repeats and folds are used.
+        Predictions of any run on these structures; its repeats and folds are used.
     supercell
         Label of the supercell.
     split
-        `host`: those folds, with no formula on both sides. `random`: as many folds of structures
-        drawn at random, so that hosts, twins and polymorphs stand on both sides.
+        `host`: these folds, with no formula on both sides. `random`: as many folds of randomly
+        assigned structures, so that hosts, pairs and polymorphs are on both sides.
     seed
         Seed of the forest and of the random split.
 
@@ -88,23 +89,23 @@ def predict(
     """
     if baseline not in BASELINES:
         raise DefectpoolError(f"baseline {baseline!r} is unknown: choose from {list(BASELINES)}")
-    row = pd.Series(np.arange(len(graphs.label)), index=np.asarray(graphs.structure).astype(str))
-    if not folds["structure"].isin(row.index).all():
+    index = pd.Series(np.arange(len(graphs.label)), index=np.asarray(graphs.structure).astype(str))
+    if not folds["structure"].isin(index.index).all():
         raise DefectpoolError(
-            "the predictions are of other structures than the graphs; run the training again"
+            "the predictions are of other structures than the graphs; train again"
         )
     counts = compositions(graphs)
     parts = []
     for repeat, part in folds.groupby("repeat", sort=True):
-        rows = row.loc[part["structure"]].to_numpy()
+        indices = index.loc[part["structure"]].to_numpy()
         fold = part["fold"].to_numpy()
         if split == "random":
-            draw = np.random.default_rng(seed_of("random split", seed, repeat))
-            fold = draw.permutation(len(rows)) % (fold.max() + 1)
+            rng = np.random.default_rng(seed_of("random split", seed, repeat))
+            fold = rng.permutation(len(indices)) % (fold.max() + 1)
         elif split != "host":
             raise DefectpoolError(f"split {split!r} is unknown: choose host or random")
         probability = BASELINES[baseline](
-            counts[rows], part["label"].to_numpy(), fold, cells(supercell), seed
+            counts[indices], part["label"].to_numpy(), fold, cells(supercell), seed
         )
         parts.append(part.assign(fold=fold, probability=probability))
     found = pd.concat(parts).reset_index(drop=True)
@@ -129,7 +130,7 @@ def row(
 def every_row(
     graphs: GraphSet, folds: pd.DataFrame, defect: str, supercell: str, resamples: int
 ) -> list[dict[str, Any]]:
-    """Rows of `results/baselines.csv` for a defect and supercell: all baselines that differ."""
+    """Rows of `results/baselines.csv` for one defect and supercell."""
     return [
         row(baseline, split, predict(baseline, graphs, folds, supercell, split), defect,
             supercell, resamples)

@@ -1,7 +1,7 @@
-"""Trained networks on other structures of the hosts that they were tested on.
+"""Generalization of trained networks to other structures of the hosts they were tested on.
 
-A network that was trained on one supercell is shown another supercell, or displaced atoms. Each
-host goes to the network of the fold in which it was tested, so the test stays on unseen formulas.
+A network trained on one supercell is tested on other supercells or on displaced atoms. Each host is
+classified by the network of the fold in which it was tested, so its formula remains unseen.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
     from defectpool.network.cgcnn import CrystalGraphNetwork
 
-ENTRY = ["defect", "trained", "pooling", "convolution"]
+RUN = ["defect", "trained", "pooling", "convolution"]
 ACCURACY = ["accuracy", "accuracy_low", "accuracy_high", "n_hosts", "n_test"]
 
 
@@ -29,23 +29,21 @@ def test(
     graphs: "GraphSet",
     dataset: "CPUDataset",
 ) -> pd.DataFrame:
-    """Predict structures with the networks to which their hosts are unknown.
+    """Predict structures with the networks that did not train on their hosts.
 
     Parameters
     ----------
     models
-        As `network.model_file.load_models` gives them: (repeat, fold, network).
+        As `network.model_file.load_models` returns them: (repeat, fold, network).
     tested
-        Predictions that were stored when these networks were trained; they tell in which fold of
-        each repeat a host was tested. Structures of other hosts are left out.
+        Stored predictions of these networks, with the test fold of each host in each repeat.
     graphs, dataset
-        The structures to predict, and the same as a data set.
+        The structures, as graphs and as a data set.
 
     Returns
     -------
     DataFrame
-        structure, host, formula, name, sites, repeat, fold, label, probability; ordered by repeat
-        and then as in `graphs`.
+        structure, host, formula, name, sites, repeat, fold, label, probability.
 
     Raises
     ------
@@ -59,8 +57,8 @@ def test(
     folds = tested[["repeat", "fold", "host"]].drop_duplicates()
     if folds.duplicated(["repeat", "host"]).any():
         raise DefectpoolError(
-            "training.split: a network of a random split has seen structures of every host, so "
-            "there is none to test it on elsewhere; choose formula, element or prototype"
+            "training.split: with a random split every network has trained on structures of "
+            "all hosts, so no host is left to test it on; choose formula, element or prototype"
         )
     sites = np.diff(graphs.site_offset)
     tables = []
@@ -83,21 +81,21 @@ def test(
         )
     if not tables:
         raise DefectpoolError(
-            "no structure of a host on which the networks were tested could be made; the lists of "
-            "skipped structures give the reasons"
+            "no structure could be built of a host on which the networks were tested; the "
+            "skipped.csv files under results/structures give the reasons"
         )
     return in_order(tables)
 
 
-def test_entries(
-    entries: Iterable[tuple[dict[str, str], Path, Path]], graphs: "GraphSet"
+def test_runs(
+    runs: Iterable[tuple[dict[str, str], Path, Path]], graphs: "GraphSet"
 ) -> pd.DataFrame:
-    """Test the networks of several entries of the table on the same structures.
+    """Test the networks of several runs on the same structures.
 
     Parameters
     ----------
-    entries
-        For each what its rows are to be marked with (columns `ENTRY`), its `model.pt` and its
+    runs
+        For each run the columns that identify it (`RUN`), its `model.pt` and its
         `predictions.csv`.
     graphs
         The structures.
@@ -108,50 +106,50 @@ def test_entries(
 
     tables: list[pd.DataFrame] = []
     dataset: CPUDataset | None = None
-    for marks, model, predictions in entries:
+    for key, model, predictions in runs:
         models = load_models(model)
         size = models[0][2].settings
         if dataset is None:
             dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
         table = test(models, read_predictions(predictions), graphs, dataset)
-        for place, (key, value) in enumerate(marks.items()):
-            table.insert(place, key, value)
+        for place, (column, value) in enumerate(key.items()):
+            table.insert(place, column, value)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read predictions that `table.write_csv` wrote."""
-    texts = (*ENTRY, "tested", "structure", "host", "formula", "name")
+    """Read the predictions of `test_runs` from a CSV file."""
+    texts = (*RUN, "tested", "structure", "host", "formula", "name")
     return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False)
 
 
 def accuracies(predictions: pd.DataFrame, by: str, resamples: int) -> pd.DataFrame:
-    """Accuracy of each entry on each kind of structures, with its 95 % interval.
+    """Accuracy of each run on each test set, with its 95 % interval.
 
     Parameters
     ----------
     predictions
-        Rows of `test_entries`.
+        Rows of `test_runs`.
     by
-        Column with the kind: `tested` (supercell) or `rattle` (Å).
+        Column that distinguishes the test sets: `tested` (supercell) or `rattle` (Å).
     resamples
         Bootstrap resamples of the hosts.
 
     Returns
     -------
     DataFrame
-        Columns `ENTRY`, `by`, `sites` (mean number of sites of the pristine structures),
+        Columns `RUN`, `by`, `sites` (mean number of sites of the pristine structures),
         `accuracy` with its interval, `n_hosts`, `n_test`; in order of first appearance.
     """
     rows: list[dict[str, Any]] = []
-    for key, part in predictions.groupby([*ENTRY, by], sort=False):
+    for key, part in predictions.groupby([*RUN, by], sort=False):
         rows.append(
-            dict(zip([*ENTRY, by], key, strict=True))
+            dict(zip([*RUN, by], key, strict=True))
             | {
                 "sites": float(part.loc[part["label"] == 0, "sites"].mean()),
                 **statistics.accuracy(part, resamples).columns("accuracy"),
                 **statistics.counts(part),
             }
         )
-    return pd.DataFrame(rows, columns=[*ENTRY, by, "sites", *ACCURACY])
+    return pd.DataFrame(rows, columns=[*RUN, by, "sites", *ACCURACY])

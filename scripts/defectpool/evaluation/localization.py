@@ -1,19 +1,23 @@
-"""Where the network sees the defect: the site that it picks in each defective test structure.
+"""Defect localization: the site that a network picks in each defective test structure.
 
-Ways to score sites, all on the features after the last convolution:
+Site scores, all computed from the features after the last convolution:
 
-- `wins`, for max pooling: the number of features of which the site is the largest in the crystal;
-  tied sites share a feature;
-- `deviation`, for contrast pooling: the length of the difference between the site's features and
-  the mean features of the sites of its element;
-- `standardized`, for outlier pooling: the same, each feature in units of its standard deviation;
-- `gradient`, for any pooling: how much the site's features add to the logit of "defective" to
-  first order, gradient times feature, summed over features (Pope et al., "Explainability methods
-  for graph convolutional neural networks", CVPR 2019).
+- `argmax_count`, for max pooling: number of features for which the site is the maximum over the
+  crystal; tied sites share a feature;
+- `deviation`, for contrast pooling: norm of the difference between the site's features and the mean
+  features of the sites of its element;
+- `z_score`, for outlier pooling: the same, each feature divided by its standard deviation;
+- `gradient`, for any pooling: gradient times feature of the logit, summed over the features (Pope
+  et al., "Explainability methods for graph convolutional neural networks", CVPR 2019).
 
-The site with the highest score is what the network picks. It is held against the true defect, and
-against chance, which is a site drawn at random. Sites that the network cannot tell apart tie for
-the pick, and what is reported is then their mean.
+The picked site is the one with the highest score. It is compared with the true defect and with a
+site sampled at random. Sites that the network cannot distinguish tie, and the reported value is
+their mean.
+
+Small supercells limit what the distance to the defect can mean. In a 2x2 supercell each site is
+within a few angstrom of several periodic images of the defect, and the most changed site is often
+the one midway between three images, not a neighbor of one of them. `n_images` reports this: the
+number of periodic images of the defect that are closest to the picked site at the same distance.
 """
 
 from __future__ import annotations
@@ -41,19 +45,22 @@ if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
     from defectpool.structures.structure_files import DefectStructure
 
-# A neighbor is no farther from the defect than this times the nearest one.
+# Neighbors of the defect are at most this many times farther away than the nearest site.
 FIRST_SHELL = 1.25
 
-# Scores that differ by less, relative to the largest, tie: rounding of single precision.
+# Periodic images of the defect count as equally far if their distances differ by less (Å).
+SAME_DISTANCE = 0.1
+
+# Scores closer than this to the largest, relative to it, tie (rounding of single precision).
 TIE = 1e-5
 
 AT_A_TIME = 64
 
-METHODS = ("wins", "deviation", "standardized", "gradient")
+METHODS = ("argmax_count", "deviation", "z_score", "gradient")
 
 
 class _Leaves(Sites):
-    """Sites whose last features are one tensor of their own, so that they have a gradient."""
+    """Sites whose last features are a leaf tensor, so that they have a gradient."""
 
     def __init__(self, rows: list[Tensor], batch: Batch) -> None:
         super().__init__(rows, batch)
@@ -65,13 +72,13 @@ class _Leaves(Sites):
 
 
 def methods(pooling: str) -> tuple[str, ...]:
-    """Ways to score sites that a pooling has; the first is its own."""
-    own = {"max": ("wins",), "contrast": ("deviation",), "outlier": ("standardized",)}
+    """Methods to score sites that apply to a pooling; the first is specific to it."""
+    own = {"max": ("argmax_count",), "contrast": ("deviation",), "outlier": ("z_score",)}
     return (*own.get(pooling, ()), "gradient")
 
 
 def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tensor:
-    """Score of one site of each node.
+    """Site score of each node.
 
     Parameters
     ----------
@@ -80,12 +87,12 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     batch
         Crystals.
     method
-        `wins`, `deviation`, `standardized` or `gradient`.
+        `argmax_count`, `deviation`, `z_score` or `gradient`.
 
     Returns
     -------
     Tensor
-        [nodes]; higher means more telling. All sites of a node have the same score.
+        [nodes]; all sites of a node have the same score.
     """
     with torch.no_grad():
         sites = _Leaves(network.rows(batch), batch)
@@ -93,43 +100,47 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
         (gradient,) = torch.autograd.grad(network.classify(sites).sum(), sites.leaves)
         return (gradient * sites.leaves.detach()).sum(1) / sites.multiplicity[:, 0]
     features = sites.leaves.detach()
-    if method in ("deviation", "standardized"):
+    if method in ("deviation", "z_score"):
         with torch.no_grad():
-            apart = deviation(sites) if method == "deviation" else z_scores(sites)
-        return torch.linalg.vector_norm(apart, dim=1)
-    if method == "wins":
-        won = (features == sites.crystals.spread(sites.crystals.max(features))).to(features.dtype)
-        tied = sites.crystals.spread(sites.crystals.sum(won * sites.multiplicity))
-        return (won / tied).sum(1)
+            difference = deviation(sites) if method == "deviation" else z_scores(sites)
+        return torch.linalg.vector_norm(difference, dim=1)
+    if method == "argmax_count":
+        largest = sites.crystals.spread(sites.crystals.max(features))
+        is_max = (features == largest).to(features.dtype)
+        tied = sites.crystals.spread(sites.crystals.sum(is_max * sites.multiplicity))
+        return (is_max / tied).sum(1)
     raise DefectpoolError(f"method {method!r} is unknown: choose from {list(METHODS)}")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where the sites of a defective structure are, seen from the defect.
+    """Positions of the sites of a defective structure relative to the defect.
 
     Attributes
     ----------
     distance
-        Of each site to the (nearest) defect, in Å, periodic, [sites].
+        Distance in Å of each site to the nearest periodic image of a defect, [sites].
     defect
-        Whether the site is the defect, [sites]; nowhere for a vacancy.
+        Whether the site is the defect, [sites]; false everywhere for a vacancy.
     near
-        Whether it is the defect or a neighbor of it, [sites].
+        Whether the site is the defect or a neighbor of it, [sites].
+    n_images
+        Number of images of defects at the smallest distance from the site, [sites].
     """
 
     distance: NDArray[np.float64]
     defect: NDArray[np.bool_]
     near: NDArray[np.bool_]
+    n_images: NDArray[np.int64]
 
     @property
     def target(self) -> NDArray[np.bool_]:
-        """The sites that count as a hit: the defect, or the neighbors of a vacancy."""
+        """Sites that count as correct: the defect, or the neighbors of a vacancy."""
         return self.defect if self.defect.any() else self.near
 
 
 def surroundings(structure: DefectStructure) -> Surroundings:
-    """Distances in Å of all sites to the defect, and which of them are neighbors of it."""
+    """Distances of all sites to the defect, its neighbors, and its closest periodic images."""
     from ase.geometry import get_distances
 
     atoms = structure.atoms
@@ -139,11 +150,24 @@ def surroundings(structure: DefectStructure) -> Surroundings:
     _, distance = get_distances(origin, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     others = np.where(defect[None], np.inf, distance)
     near = others <= FIRST_SHELL * others.min(axis=1, keepdims=True)
-    return Surroundings(distance.min(axis=0), defect, defect | near.any(axis=0))
+    nearest = distance.min(axis=0)
+    images = _image_distances(origin, atoms.positions, atoms.cell.array[:2])
+    n_images = (images <= nearest + SAME_DISTANCE).sum(axis=0)
+    return Surroundings(nearest, defect, defect | near.any(axis=0), n_images)
+
+
+def _image_distances(
+    origin: NDArray[np.float64], positions: NDArray[np.float64], plane: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distances from the in-plane images of all defects to all sites, [images, sites]."""
+    steps = np.arange(-2, 3)
+    shifts = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) @ plane
+    images = (origin[:, None] + shifts).reshape(-1, 3)
+    return np.linalg.norm(positions - images[:, None], axis=2)
 
 
 def all_surroundings(structures: Iterable[DefectStructure]) -> dict[str, Surroundings]:
-    """Return the surroundings of the defect in each defective structure, by the structure's id."""
+    """Surroundings of the defect in each defective structure, by the structure's id."""
     return {s.structure: surroundings(s) for s in structures if s.label == 1}
 
 
@@ -153,27 +177,26 @@ def locate(
     around: Mapping[str, Surroundings],
     predictions: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Pick a site in each defective structure, by the network that did not train on its host.
+    """Pick a site in each defective structure with the network that did not train on its host.
 
     Parameters
     ----------
     model
-        `model.pt` of an entry.
+        `model.pt` of a run.
     graphs
-        The structures of the entry as graphs.
+        Graphs of the run's structures.
     around
-        Where their sites are, seen from the defect (`all_surroundings`).
+        Positions of their sites relative to the defect (`all_surroundings`).
     predictions
-        Predictions of the entry: which fold each structure was tested in.
+        Predictions of the run, which tell the fold in which each structure was tested.
 
     Returns
     -------
     DataFrame
-        One row a repeat, defective structure and method: structure, host, formula, name, repeat,
-        fold, method, probability; `sites` (numbers of those picked) and `tied` (how many);
-        `hit` (share of the picked sites that are the defect, or a neighbor of the vacancy),
-        `near` (that are the defect or a neighbor), `distance` (mean, Å); and the same for a site
-        drawn at random: `chance_hit`, `chance_near`, `chance_distance`.
+        One row per repeat, defective structure and method: the structure, its prediction, the
+        method; `sites` (indices of the picked sites) and `tied` (their number); means over the picked sites of `correct` (is the defect, or a neighbor of the vacancy),
+        `near` (is the defect or a neighbor), `distance` (Å) and `n_images`; and the same means over
+        all sites: `chance_correct`, `chance_near`, `chance_distance`, `chance_n_images`.
 
     Raises
     ------
@@ -182,8 +205,8 @@ def locate(
     """
     networks = {(repeat, fold): network for repeat, fold, network in load_models(model)}
     wanted = predictions[predictions["label"] == 1]
-    number = {str(name): i for i, name in enumerate(graphs.structure)}
-    if not set(wanted["structure"]) <= number.keys() & around.keys():
+    index = {str(name): i for i, name in enumerate(graphs.structure)}
+    if not set(wanted["structure"]) <= index.keys() & around.keys():
         raise DefectpoolError(
             f"{model}: its predictions are of other structures than the graphs; train again"
         )
@@ -197,82 +220,87 @@ def locate(
         part = wanted[(wanted["repeat"] == repeat) & (wanted["fold"] == fold)]
         for start in range(0, len(part), AT_A_TIME):
             some = part.iloc[start : start + AT_A_TIME]
-            chosen = np.array([number[name] for name in some["structure"]])
+            chosen = np.array([index[name] for name in some["structure"]])
             batch = dataset.batch(chosen, gradients=False)
             for method in methods(network.pooling):
                 scores = site_scores(network, batch, method).numpy()
-                for i, entry in enumerate(some.to_dict("records")):
+                for i, prediction in enumerate(some.to_dict("records")):
                     begin, end = (int(batch.offset[j]) for j in (i, i + 1))
                     sites = slice(graphs.site_offset[chosen[i]], graphs.site_offset[chosen[i] + 1])
                     score = scores[begin:end][graphs.site_class[sites]]
-                    rows.append(
-                        {
-                            key: entry[key]
-                            for key in ("structure", "host", "formula", "name", "repeat", "fold")
-                        }
-                        | {"method": method, "probability": entry["probability"]}
-                        | _judge(score, around[entry["structure"]])
-                    )
+                    judged = _judge(score, around[prediction["structure"]])
+                    rows.append(_row(prediction, method) | judged)
     return pd.DataFrame(rows)
+
+
+def _row(prediction: Mapping[Any, Any], method: str) -> dict[str, Any]:
+    names = ("structure", "host", "formula", "name", "repeat", "fold")
+    own = {name: prediction[name] for name in names}
+    return own | {"method": method, "probability": prediction["probability"]}
 
 
 def _judge(score: NDArray[np.floating[Any]], around: Surroundings) -> dict[str, Any]:
     picked = score >= score.max() - TIE * np.abs(score).max()
+    measures: dict[str, NDArray[Any]] = {
+        "correct": around.target,
+        "near": around.near,
+        "distance": around.distance,
+        "n_images": around.n_images,
+    }
     return {
         "sites": " ".join(map(str, np.flatnonzero(picked))),
         "tied": int(picked.sum()),
-        "hit": float(around.target[picked].mean()),
-        "near": float(around.near[picked].mean()),
-        "distance": float(around.distance[picked].mean()),
-        "chance_hit": float(around.target.mean()),
-        "chance_near": float(around.near.mean()),
-        "chance_distance": float(around.distance.mean()),
+        **{name: float(values[picked].mean()) for name, values in measures.items()},
+        **{f"chance_{name}": float(values.mean()) for name, values in measures.items()},
     }
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read the rows of `locate` as a CSV file holds them."""
+    """Read the rows of `locate` from a CSV file."""
     texts = dict.fromkeys(("structure", "host", "formula", "name", "sites"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False)
 
 
 def summary(located: pd.DataFrame, key: Sequence[str], resamples: int) -> list[dict[str, Any]]:
-    """Rows of `results/localization.csv`: one an entry and method, with 95 % intervals.
+    """Rows of `results/localization.csv`: one per run and method, with 95 % intervals.
 
     Parameters
     ----------
     located
-        Rows of `locate` of any number of entries, with columns that say which.
+        Rows of `locate` of any number of runs, with the columns that identify the run.
     key
-        Those columns.
+        Names of these columns.
     resamples
         Bootstrap resamples of the hosts.
 
     Returns
     -------
     list of dict
-        Rates of hits (and of sites that are the defect or near it) with interval and with the rate
-        of a site drawn at random; `hit_rate_found` counts only the structures that the network
-        calls defective; mean and median distance to the defect in Å.
+        Localization accuracy (share of correct picks) and share of picks that are the defect or
+        near it, each with its interval and the value for a random site; `accuracy_detected`
+        counts only structures that the network classifies as defective; mean and median distance
+        to the defect in Å; mean number of closest periodic images of the defect.
     """
     rows = []
     for names, part in located.groupby([*key, "method"], sort=False):
         row: dict[str, Any] = dict(zip([*key, "method"], names, strict=True))
-        for figure in ("hit", "near"):
-            values = part[figure].to_numpy(dtype=float)
+        for column, measure in (("accuracy", "correct"), ("near", "near")):
+            values = part[measure].to_numpy(dtype=float)
             ends = statistics.interval(part["host"], values, resamples, 0)
             row |= {
-                **statistics.Estimate(float(values.mean()), *ends).columns(f"{figure}_rate"),
-                f"{figure}_rate_chance": part[f"chance_{figure}"].mean(),
+                **statistics.Estimate(float(values.mean()), *ends).columns(column),
+                f"{column}_chance": part[f"chance_{measure}"].mean(),
             }
-        found = part[part["probability"] > 0.5]
+        detected = part[part["probability"] > 0.5]
         rows.append(
             row
             | {
-                "hit_rate_found": found["hit"].mean() if len(found) else np.nan,
+                "accuracy_detected": detected["correct"].mean() if len(detected) else np.nan,
                 "distance_median": part["distance"].median(),
                 "distance_mean": part["distance"].mean(),
                 "distance_chance": part["chance_distance"].mean(),
+                "n_images": part["n_images"].mean(),
+                "n_images_chance": part["chance_n_images"].mean(),
                 "n_hosts": part["host"].nunique(),
                 "n_structures": part["structure"].nunique(),
             }

@@ -1,4 +1,4 @@
-"""What the networks get wrong, and whether the graph shows the defect at all."""
+"""Misclassified structures, and whether their graphs contain the defect at all."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from defectpool.evaluation.statistics import is_right
+from defectpool.evaluation.statistics import is_correct
 
 if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
 
 COLUMNS = [
-    "structure", "host", "formula", "name", "label", "wrong", "repeats", "probability",
-    "changed_sites", "sites",
+    "structure", "host", "formula", "name", "label", "n_wrong", "repeats", "probability",
 ]  # fmt: skip
 
 
 def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
-    """Count the sites of each graph that look like none of its twin.
+    """Sites of each graph that have no equivalent in the other structure of its pair, counted.
 
-    Two sites look alike if no network with so many convolutions can tell them apart (color
-    refinement, see `batching.merging.refine_graphs`). A defective structure without such a site has
-    nothing to show: a vacancy that is nobody's neighbor, for instance.
+    Sites are equivalent if no network with so many convolutions can tell them apart (color
+    refinement, see `batching.merging.refine_graphs`). In a defective structure without such a site the network
+    cannot detect the defect: a vacancy that is in no neighbor list, for instance.
 
     Parameters
     ----------
     graphs
-        Pairs of twins.
+        Pairs of a defective and a pristine structure.
     rounds
         Number of convolutions.
 
@@ -51,41 +50,56 @@ def changed_sites(graphs: GraphSet, rounds: int) -> NDArray[np.int64]:
     ).astype(np.int64)
 
 
-def errors(predictions: pd.DataFrame, graphs: GraphSet, rounds: int) -> pd.DataFrame:
-    """List the structures that were predicted wrongly in any repeat.
+def misclassified(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Structures that were misclassified in at least one repeat.
 
     Parameters
     ----------
     predictions
-        As `predictions.read_predictions` gives them.
+        As `predictions.read_predictions` returns them.
+
+    Returns
+    -------
+    DataFrame
+        structure, host, formula, name, label, n_wrong (number of repeats with a wrong prediction),
+        repeats, probability (mean over the repeats).
+    """
+    table = (
+        predictions.assign(wrong=~is_correct(predictions))
+        .groupby(["structure", "host", "formula", "name", "label"], sort=False)
+        .agg(
+            n_wrong=("wrong", "sum"),
+            repeats=("wrong", "size"),
+            probability=("probability", "mean"),
+        )
+        .reset_index()
+    )
+    return table.loc[table["n_wrong"] > 0, COLUMNS].reset_index(drop=True)
+
+
+def with_graphs(table: pd.DataFrame, graphs: GraphSet, rounds: int) -> pd.DataFrame:
+    """Misclassified structures with the columns changed_sites and sites.
+
+    Parameters
+    ----------
+    table
+        Rows of `misclassified`.
     graphs
-        The graphs that were predicted.
+        The graphs that were classified.
     rounds
         Number of convolutions.
 
     Returns
     -------
     DataFrame
-        structure, host, formula, name, label, wrong (number of repeats), repeats, probability
-        (their mean), changed_sites (see `changed_sites`; 0 in a defective structure: no network
-        of this kind can know), sites.
+        The same rows; where `changed_sites` of a defective structure is 0, no network with so many
+        convolutions can detect the defect.
     """
-    shown = pd.DataFrame(
+    sizes = pd.DataFrame(
         {
             "structure": np.asarray(graphs.structure).astype(str),
             "changed_sites": changed_sites(graphs, rounds),
             "sites": np.diff(graphs.site_offset),
         }
     )
-    table = (
-        predictions.assign(wrong=~is_right(predictions))
-        .groupby(["structure", "host", "formula", "name", "label"], sort=False)
-        .agg(
-            wrong=("wrong", "sum"),
-            repeats=("wrong", "size"),
-            probability=("probability", "mean"),
-        )
-        .reset_index()
-    )
-    table = table[table["wrong"] > 0].merge(shown, on="structure", validate="one_to_one")
-    return table[COLUMNS].reset_index(drop=True)
+    return table.merge(sizes, on="structure", validate="one_to_one")

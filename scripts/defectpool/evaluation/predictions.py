@@ -1,4 +1,4 @@
-"""What a training left behind, read and checked: predictions, history and audit record."""
+"""Artifacts of a run, read and validated: predictions, history and audit record."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ HISTORY_COLUMNS = (
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read the predictions of one entry: one row a test structure and repeat.
+    """Read the predictions of one run: one row per test structure and repeat.
 
     Raises
     ------
@@ -29,16 +29,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
     for column in ("probability", "probability_best_epoch"):
         values = predictions[column].to_numpy(dtype=float)
         if not np.all((values >= 0) & (values <= 1)):
-            raise _damaged(path, f"{column} is not within 0 and 1 everywhere")
+            raise _damaged(path, f"{column} has values outside 0 to 1")
     if not predictions["label"].isin((0, 1)).all():
         raise _damaged(path, "a label is neither 0 nor 1")
     if predictions.duplicated(["structure", "repeat"]).any():
-        raise _damaged(path, "a structure stands twice in a repeat")
+        raise _damaged(path, "a structure occurs twice in a repeat")
     return predictions
 
 
 def read_history(path: Path) -> pd.DataFrame:
-    """Read the history of one entry: one row an epoch of a fold of a repeat."""
+    """Read the history of one run: one row per repeat, fold and epoch."""
     return _read(path, HISTORY_COLUMNS, {})
 
 
@@ -49,13 +49,13 @@ def read_audit(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     if not isinstance(audit, dict):
-        raise _damaged(path, "no record")
+        raise _damaged(path, "not a record")
     return audit
 
 
 def _read(path: Path, columns: tuple[str, ...], types: dict[str, Any]) -> pd.DataFrame:
     try:
-        # "NaN" is no missing value here, and a formula such as "NaN" (sodium nitride) is a text.
+        # "NaN" may be a formula (sodium nitride), so no text is read as a missing value.
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={}, comment=None)
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from None
@@ -66,7 +66,7 @@ def _read(path: Path, columns: tuple[str, ...], types: dict[str, Any]) -> pd.Dat
         raise _damaged(path, "it is empty")
     for column in columns:
         if column not in types and not pd.api.types.is_numeric_dtype(table[column]):
-            raise _damaged(path, f"{column} is not a number everywhere")
+            raise _damaged(path, f"{column} has values that are not numbers")
     return table
 
 

@@ -1,13 +1,14 @@
-"""How sure we are: intervals, paired differences and tests, from stored predictions.
+"""Confidence intervals, classification metrics and paired tests, from stored predictions.
 
-Structures of one host are alike (a defect and its pristine supercell above all), so hosts are what is
-drawn in every bootstrap, never structures. With several repeats, a host's figures are averaged
-over them first: repeats are no new hosts.
+Structures of one host are correlated (a defective and its pristine supercell above all), so every
+bootstrap resamples hosts, never structures. Repeats of the cross-validation are averaged within a
+host first, because they add no hosts.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,44 +19,44 @@ from defectpool.runtime.hashing import seed as seed_of
 
 LEVEL = 0.95
 
-# Counts drawn at a time: 32 MiB.
-_DRAWN_AT_ONCE = 1 << 22
+# Host indices sampled at a time: 32 MiB.
+_SAMPLED_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the ends of its 95 % interval."""
+    """A value with the ends of its 95 % confidence interval."""
 
     value: float
     low: float
     high: float
 
     def columns(self, name: str) -> dict[str, float]:
-        """Return the columns of a table that hold it: `name`, `name_low`, `name_high`."""
+        """Columns of a table: `name`, `name_low`, `name_high`."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def counts(predictions: pd.DataFrame) -> dict[str, int]:
-    """Return the columns of a table that say of how much: `n_hosts`, `n_test` (structures)."""
+    """Sample sizes as columns of a table: `n_hosts` and `n_test` (structures)."""
     return {
         "n_hosts": int(predictions["host"].nunique()),
         "n_test": int(predictions["structure"].nunique()),
     }
 
 
-def is_right(predictions: pd.DataFrame, column: str = "probability") -> NDArray[np.bool_]:
-    """Whether each prediction is right: more than one half means defective."""
+def is_correct(predictions: pd.DataFrame, column: str = "probability") -> NDArray[np.bool_]:
+    """Whether each prediction is correct; a probability above 0.5 means defective."""
     return np.asarray((predictions[column] > 0.5) == (predictions["label"] == 1))
 
 
 def accuracy(
     predictions: pd.DataFrame, resamples: int, seed: int = 0, column: str = "probability"
 ) -> Estimate:
-    """Share of right predictions, with a 95 % interval from a bootstrap over hosts.
+    """Accuracy with a 95 % interval from a bootstrap over hosts.
 
-    Where every prediction is right (or every one wrong) resampling shows no spread at all; the
-    interval is then the exact binomial one (Clopper and Pearson, Biometrika 26, 404 (1934)) of as
-    many trials as there are hosts.
+    If all predictions are correct (or all are wrong), resampling has no spread. The interval is
+    then the exact binomial interval (Clopper and Pearson, Biometrika 26, 404 (1934)) with one
+    trial per host.
 
     Parameters
     ----------
@@ -66,24 +67,24 @@ def accuracy(
     seed
         Seed of the resampling.
     column
-        The probability that is judged.
+        Column with the probability to evaluate.
     """
-    right = is_right(predictions, column)
-    value = float(right.mean())
+    correct = is_correct(predictions, column)
+    value = float(correct.mean())
     hosts = predictions["host"].nunique()
     if value in (0.0, 1.0):
         miss = ((1 - LEVEL) / 2) ** (1 / hosts)
         return Estimate(value, miss, 1.0) if value else Estimate(value, 0.0, 1 - miss)
-    low, high = interval(predictions["host"], right.astype(float), resamples, seed)
+    low, high = interval(predictions["host"], correct.astype(float), resamples, seed)
     return Estimate(value, low, high)
 
 
 def bootstrap_means(
     hosts: NDArray[np.str_] | pd.Series, values: NDArray[np.float64], resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """Means of the values when hosts are drawn with replacement, [resamples].
+    """Bootstrap means of the values when hosts are sampled with replacement, [resamples].
 
-    A host brings all its rows each time that it is drawn, so the mean is a ratio of two sums.
+    A sampled host contributes all its rows, so each mean is a ratio of two sums.
     """
     code, names = pd.factorize(np.asarray(hosts), sort=True)
     sums = np.bincount(code, weights=values)
@@ -91,12 +92,12 @@ def bootstrap_means(
     number = len(names)
     rng = np.random.default_rng(seed_of("bootstrap", seed))
     means = np.empty(resamples)
-    step = max(1, _DRAWN_AT_ONCE // number)
+    step = max(1, _SAMPLED_AT_ONCE // number)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        drawn = rng.integers(number, size=(rows, number))
-        drawn += number * np.arange(rows)[:, None]
-        weight = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
+        sampled = rng.integers(number, size=(rows, number))
+        sampled += number * np.arange(rows)[:, None]
+        weight = np.bincount(sampled.ravel(), minlength=rows * number).reshape(rows, number)
         means[start : start + rows] = (weight @ sums) / (weight @ counts)
     return means
 
@@ -104,14 +105,51 @@ def bootstrap_means(
 def interval(
     hosts: pd.Series, values: NDArray[np.float64], resamples: int, seed: int
 ) -> tuple[float, float]:
-    """Return the ends of the 95 % interval of the values' mean, from a bootstrap over hosts."""
+    """95 % interval of the mean of the values, from a bootstrap over hosts: (low, high)."""
     means = bootstrap_means(hosts, values, resamples, seed)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
+def wilson_interval(successes: NDArray[Any], trials: NDArray[Any]) -> NDArray[np.float64]:
+    """95 % Wilson score interval of a binomial proportion (J. Am. Stat. Assoc. 22, 209 (1927)).
+
+    Parameters
+    ----------
+    successes, trials
+        Counts, [n].
+
+    Returns
+    -------
+    array
+        Lower and upper ends, [2, n].
+    """
+    from scipy.stats import norm
+
+    z = float(norm.isf((1 - LEVEL) / 2))
+    share = np.asarray(successes) / np.asarray(trials)
+    denominator = 1 + z**2 / trials
+    center = (share + z**2 / (2 * trials)) / denominator
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / denominator
+    return np.array([center - half, center + half])
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Two-sided p-value of the exact McNemar test (Psychometrika 12, 153 (1947)).
+
+    Parameters
+    ----------
+    only_first, only_second
+        Numbers of samples that only the first or only the second classifier got correct.
+    """
+    from scipy.stats import binom
+
+    discordant = only_first + only_second
+    return min(1.0, 2 * float(binom.cdf(min(only_first, only_second), discordant, 0.5)))
+
+
 def roc_auc(predictions: pd.DataFrame) -> float:
-    """Area under the ROC curve, averaged over repeats; not defined for one label alone."""
+    """Area under the ROC curve, averaged over repeats; NaN if only one label occurs."""
     from sklearn.metrics import roc_auc_score
 
     return _over_repeats(
@@ -125,7 +163,7 @@ def roc_auc(predictions: pd.DataFrame) -> float:
 
 
 def balanced_accuracy(predictions: pd.DataFrame) -> float:
-    """Mean of the shares of defective and of pristine structures that are found as such."""
+    """Mean of sensitivity and specificity, averaged over repeats."""
     from sklearn.metrics import balanced_accuracy_score
 
     return _over_repeats(
@@ -137,7 +175,7 @@ def balanced_accuracy(predictions: pd.DataFrame) -> float:
 
 
 def brier(predictions: pd.DataFrame) -> float:
-    """Mean squared error of the probability (Brier score): 0 is perfect, 0.25 says one half."""
+    """Brier score, the mean squared error of the probability; always predicting 0.5 gives 0.25."""
     from sklearn.metrics import brier_score_loss
 
     return _over_repeats(
@@ -146,24 +184,25 @@ def brier(predictions: pd.DataFrame) -> float:
     )
 
 
-def _over_repeats(predictions: pd.DataFrame, figure: Callable[[pd.DataFrame], float]) -> float:
-    return float(np.mean([figure(part) for _, part in predictions.groupby("repeat", sort=True)]))
+def _over_repeats(predictions: pd.DataFrame, metric: Callable[[pd.DataFrame], float]) -> float:
+    return float(np.mean([metric(part) for _, part in predictions.groupby("repeat", sort=True)]))
 
 
-def entry(predictions: pd.DataFrame, resamples: int, seed: int = 0) -> dict[str, float | int]:
-    """All figures of one entry: a row of `results/statistics.csv` without its key.
+def run_metrics(predictions: pd.DataFrame, resamples: int, seed: int = 0) -> dict[str, float | int]:
+    """Metrics of one run: a row of `results/statistics.csv` without the run's key.
 
-    Probabilities are those of the epoch that the validation formulas chose. `sensitivity` is the
-    share of the defective structures found, `specificity` that of the pristine ones.
+    Probabilities are those of the epoch selected on the validation formulas. `sensitivity` is the
+    share of defective structures classified as defective, `specificity` the share of pristine
+    structures classified as pristine.
     """
-    right = is_right(predictions)
+    correct = is_correct(predictions)
     defective = (predictions["label"] == 1).to_numpy()
-    folds = predictions.assign(right=right).groupby(["repeat", "fold"])["right"].mean()
+    folds = predictions.assign(correct=correct).groupby(["repeat", "fold"])["correct"].mean()
     return {
         **accuracy(predictions, resamples, seed).columns("accuracy"),
         "balanced_accuracy": balanced_accuracy(predictions),
-        "sensitivity": float(right[defective].mean()) if defective.any() else nan,
-        "specificity": float(right[~defective].mean()) if (~defective).any() else nan,
+        "sensitivity": float(correct[defective].mean()) if defective.any() else nan,
+        "specificity": float(correct[~defective].mean()) if (~defective).any() else nan,
         "roc_auc": roc_auc(predictions),
         "brier": brier(predictions),
         "accuracy_worst_fold": float(folds.min()),
@@ -190,18 +229,16 @@ def compare(
     Returns
     -------
     dict
-        `difference` with its 95 % interval; how many predictions only one of the two had right;
-        and the p-value of the exact McNemar test (Psychometrika 12, 153 (1947)). McNemar's test
-        needs independent trials, so it counts one repeat, the first; and it takes twins of a
-        host for independent, which the interval does not.
+        `difference` with its 95 % interval, the numbers of structures that only one of the two
+        classified correctly, and the p-value of the exact McNemar test. The test assumes
+        independent samples, so it uses the first repeat only. It treats the structures of one host
+        as independent, which the interval does not.
 
     Raises
     ------
     DefectpoolError
         The two were not tested on the same structures.
     """
-    from statsmodels.stats.contingency_tables import mcnemar
-
     key = ["structure", "repeat"]
     if len(first) != len(second) or first.duplicated(key).any() or second.duplicated(key).any():
         raise DefectpoolError(_UNPAIRED)
@@ -209,28 +246,26 @@ def compare(
     b = second.set_index(key).sort_index()
     if not a.index.equals(b.index) or not (a["label"] == b["label"]).all():
         raise DefectpoolError(_UNPAIRED)
-    right_a, right_b = is_right(a), is_right(b)
-    gain = right_b.astype(float) - right_a.astype(float)
+    correct_a, correct_b = is_correct(a), is_correct(b)
+    gain = correct_b.astype(float) - correct_a.astype(float)
     low, high = interval(a["host"], gain, resamples, seed)
     repeat = a.index.get_level_values("repeat")
     once = repeat == repeat.min()
-    table = [
-        [int(np.sum(once & right_a & right_b)), int(np.sum(once & right_a & ~right_b))],
-        [int(np.sum(once & ~right_a & right_b)), int(np.sum(once & ~right_a & ~right_b))],
-    ]
+    only_first = int(np.sum(once & correct_a & ~correct_b))
+    only_second = int(np.sum(once & ~correct_a & correct_b))
     return {
         "difference": float(gain.mean()),
         "difference_low": low,
         "difference_high": high,
-        "only_first_right": table[0][1],
-        "only_second_right": table[1][0],
-        "mcnemar_p": float(mcnemar(table, exact=True).pvalue),
+        "only_first_correct": only_first,
+        "only_second_correct": only_second,
+        "mcnemar_p": mcnemar_p(only_first, only_second),
         "n_hosts": int(a["host"].nunique()),
         "n_test": int(once.sum()),
     }
 
 
 _UNPAIRED = (
-    "two entries were not tested on the same structures, so they cannot be compared in pairs; "
-    "train both from the same graphs"
+    "the two runs were not tested on the same structures and cannot be compared; "
+    "train both on the same graphs"
 )

@@ -1,7 +1,7 @@
 """Hosts from an ASE database: C2DB of any release, or any other.
 
 The current release has the key `uid` (`1MoS2-1`); those of 2018 to 2023 have `uid` in the form
-`MoS2-b3b4685fb6e1`; a database without keys gets ids from what its structures are.
+`MoS2-b3b4685fb6e1`; a database without keys gets ids from the content of its structures.
 """
 
 import sqlite3
@@ -18,7 +18,18 @@ from ase.db.row import AtomsRow
 from ase.io.jsonio import decode
 
 from defectpool.errors import DefectpoolError
-from defectpool.materials.host import Candidate, Properties, Rejected
+from defectpool.materials.host import Candidate, Properties, Rejected, in_words
+from defectpool.materials.structure_texts import check_json
+
+MAX_ROW = 4 * 2**20  # bytes without the column of results; a structure has a few thousand
+COLUMNS = (
+    "numbers",
+    "positions",
+    "cell",
+    "key_value_pairs",
+    "constraints",
+    "calculator_parameters",
+)
 
 
 def candidates(path: Path, select: str = "") -> Iterator[Candidate | Rejected]:
@@ -34,30 +45,35 @@ def candidates(path: Path, select: str = "") -> Iterator[Candidate | Rejected]:
     Raises
     ------
     DefectpoolError
-        If there is no such file, if it is no ASE database, or if ASE refuses the expression.
+        If there is no such file, if it is not an ASE database, or if ASE refuses the expression.
     """
     if not path.is_file():
         raise DefectpoolError(f"materials.path: there is no file {path}")
-    with path.open("rb") as file:
-        binary = file.read(15) == b"SQLite format 3"
+    rows: dict[int, dict[str, Any]] = {}
     try:
-        numbers = _sqlite_rows(path) if binary else (rows := _json_rows(path)).keys()
-    except Exception as error:  # a file of any other kind
-        raise DefectpoolError(f"{path}: not an ASE database ({error})") from error
+        with path.open("rb") as file:
+            binary = file.read(15) == b"SQLite format 3"
+        if binary:
+            sizes = _sqlite_sizes(path)
+        else:
+            rows = _json_rows(path)
+            sizes = dict.fromkeys(rows, 0)
+    except Exception as error:  # a file of any other format
+        raise DefectpoolError(f"{path}: not an ASE database ({in_words(error)})") from error
     database = connect(path, type="db" if binary else "json")
-    wanted = set(numbers)
-    if select:
-        try:
-            chosen = database.select(select, columns=["id"], include_data=False)
-            wanted = {row.id for row in chosen}
-        except Exception as error:
-            raise DefectpoolError(f"materials.select: ASE refuses {select!r} ({error})") from error
+    wanted = _matching(database, select) if select else set(sizes)
     with database if binary else nullcontext():
-        for number in sorted(numbers):
+        for number, size in sorted(sizes.items()):
+            source = f"{path.name}#{number}"
+            if size > MAX_ROW:
+                yield Rejected(
+                    source, "too_large", f"the row has {size} bytes, more than {MAX_ROW}"
+                )
+                continue
             read = partial(database.get, id=number, include_data=False)
             if not binary:
                 read = partial(AtomsRow, rows[number])
-            yield _candidate(read, f"{path.name}#{number}", "" if number in wanted else select)
+            yield _candidate(read, source, "" if number in wanted else select)
 
 
 def scalars(values: dict[str, Any]) -> Properties:
@@ -67,19 +83,33 @@ def scalars(values: dict[str, Any]) -> Properties:
         if isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, str):
-            value = value.encode("utf-8", "replace").decode()  # half a character is none
+            value = value.encode("utf-8", "replace").decode()  # lone surrogates cannot be written
         if isinstance(value, (str, bool, int, float)):
             plain[str(key)] = value
     return plain
 
 
-def _sqlite_rows(path: Path) -> list[int]:
-    """Row ids, asked without ASE, which would make the tables where they are missing."""
+def _matching(database: Any, select: str) -> set[int]:
+    """Ids of the rows that an ASE select expression keeps."""
+    try:
+        return {row.id for row in database.select(select, columns=["id"], include_data=False)}
+    except Exception as error:  # ASE raises several types for an expression that it cannot parse
+        raise DefectpoolError(f"materials.select: ASE refuses {select!r} ({error})") from error
+
+
+def _sqlite_sizes(path: Path) -> dict[int, int]:
+    """Row ids and the bytes of each row, asked without ASE, which would create missing tables."""
+    total = " + ".join(f"ifnull(length({column}), 0)" for column in COLUMNS)
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        return [number for (number,) in connection.execute("SELECT id FROM systems")]
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10 * MAX_ROW)
+        form = connection.execute("SELECT type FROM sqlite_master WHERE name = 'systems'")
+        if form.fetchone() != ("table",):  # a view could go on forever
+            raise ValueError("no table of systems")
+        return dict(connection.execute(f"SELECT id, {total} FROM systems"))
 
 
 def _json_rows(path: Path) -> dict[int, dict[str, Any]]:
+    check_json(path)
     content = decode(path.read_text(encoding="utf-8"))
     rows = {key: row for key, row in content.items() if isinstance(key, int)}
     if not rows and "ids" not in content:
@@ -93,7 +123,7 @@ def _candidate(read: Callable[[], AtomsRow], source: str, excluded: str) -> Cand
         properties = scalars(row.key_value_pairs)
         atoms = Atoms(row["numbers"], row.positions, cell=row.cell, pbc=row.pbc)
     except Exception as error:  # ASE and NumPy raise whatever a damaged row provokes
-        return Rejected(source, "unreadable", f"{type(error).__name__}: {error}")
+        return Rejected(source, "unreadable", in_words(error))
     uid = properties.pop("uid", None)
     name = None if uid in (None, "") else str(uid)
     if excluded:

@@ -1,4 +1,4 @@
-"""The same structure twice, under two ids or from two sources.
+"""Duplicate structures, under two ids or from two sources.
 
 Two hosts are the same where formula, layer group and atoms in the primitive cell agree and
 pymatgen's `StructureMatcher` maps one onto the other. Requiring the same layer group keeps apart a

@@ -1,9 +1,9 @@
 """Textbook monolayers that come with the project, built from published numbers.
 
-`embedded.csv` has one row a monolayer: its uid in C2DB, its reduced formula, its prototype, the
-species in the order of the prototype's roles, and the parameters that the prototype needs (lengths
-in Å, see `prototypes`). They are rounded values of the literature, of the monolayer or of the
-layers of its bulk crystal; `doi` names the publication, or two, separated by a semicolon, where
+`embedded.csv` has one row for each monolayer: its uid in C2DB, its reduced formula, its prototype,
+the species in the order of the prototype's roles, and the parameters of the prototype (lengths in
+Å, see `prototypes`). They are rounded values of the literature, of the monolayer or of the layers
+of its bulk crystal; `doi` names the publication, or two, separated by a semicolon, where
 lattice constants and internal parameters come from different ones.
 """
 
@@ -29,7 +29,7 @@ def hosts() -> Iterator[Host]:
     Raises
     ------
     DefectpoolError
-        If a row does not have what its prototype needs.
+        If a row lacks a species or parameter of its prototype.
     """
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["uid"])

@@ -1,7 +1,8 @@
-"""Filters by what a host is and by what is known of it, the same for every source.
+"""Filters by composition, size, symmetry and known properties, the same for every source.
 
-C2DB has named the same facts differently over the years; `normalize` brings them to the names of
-the current release. Levels of stability are those of Haastrup et al., 2D Mater. 5, 042002 (2018).
+C2DB has named the same properties differently over the years; `normalize` brings them to the names
+of the current release. Levels of stability are those of
+Haastrup et al., 2D Mater. 5, 042002 (2018).
 """
 
 import re
@@ -17,14 +18,14 @@ LEVELS = ("low", "medium", "high")
 
 
 def normalize(properties: Properties) -> Properties:
-    """Give known facts one name, one type and one unit; what is not known of is left as it is.
+    """Give known properties one name, one type and one unit; leave others as they are.
 
     Returns
     -------
     dict
         With `ehull` and `hform` (eV/atom) as numbers, `dyn_stab` as Yes, No or Unknown,
         `thermodynamic_stability` as low, medium or high, and `lgnum` as a whole number, each where
-        the source has what it takes.
+        the source gives it.
     """
     known = {_key(key): value for key, value in properties.items()}
     for key in ("ehull", "hform"):
@@ -51,9 +52,9 @@ def check(atoms: Atoms, properties: Properties, settings: MaterialsSettings) -> 
     Parameters
     ----------
     atoms
-        The structure as the source has it; its elements must be known ones.
+        The structure as read from the source; its elements must be known.
     properties
-        What `normalize` made of its properties.
+        Its properties after `normalize`.
     settings
         The filters.
 

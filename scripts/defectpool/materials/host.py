@@ -30,13 +30,14 @@ class Host:
     id
         Unique and stable, such as the C2DB uid `1MoS2-1`; safe as the name of a file.
     atoms
-        The slab: a along x, a and b periodic, vacuum along c, centered, pbc (True, True, False).
+        The slab: a and b periodic with a along x, vacuum along c, centered; pbc is (True, True,
+        False).
     formula
         Reduced formula as pymatgen writes it; all polymorphs share it.
     source
-        Where it came from: file, row, address.
+        File, row or address that it came from.
     properties
-        What the source knows of it, for instance ehull (eV/atom), layergroup, doi.
+        Properties that the source gives, for instance ehull (eV/atom), layergroup, doi.
     """
 
     id: str
@@ -48,7 +49,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A structure as a source gives it; `id` is None where the source has no name for it."""
+    """A structure as read from a source; `id` is None where the source has no name for it."""
 
     id: str | None
     atoms: Atoms
@@ -58,19 +59,33 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A structure that is left out: its id (or where it is), a reason code and the details."""
+    """A structure that is left out: its id or place in the source, a reason code and a message."""
 
     id: str
     reason: str
     message: str
 
 
-class BadStructure(ValueError):  # noqa: N818 - the field's term; it is a verdict, not a failure
+class BadStructure(ValueError):  # noqa: N818 - recorded in a table, not a failure
     """A structure that cannot be a host, with its reason code."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def in_words(error: Exception) -> str:
+    """Describe what a reader raised, on one line of bounded length."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text: byte 0x{error.object[error.start]:02x} at {error.start}"
+    if isinstance(error.__cause__, StopIteration):
+        return "the structure is cut short"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    text = " ".join(str(error).split())[:300]
+    if isinstance(error, KeyError):
+        return f"{text} is missing or not known"
+    return f"{type(error).__name__}: {text}" if text else "inconsistent values"
 
 
 def safe_id(name: str) -> str:
@@ -86,9 +101,9 @@ def safe_id(name: str) -> str:
 
 
 def content_name(formula: str, atoms: Atoms) -> str:
-    """Id of a structure that has no name: its formula and a hash of what it is made of.
+    """Id of a structure that has no name: its formula and a hash of its content.
 
-    Cell and positions count to 1e-5 Å, as they stand in the source, so that the id does not depend
+    Cell and positions count to 1e-5 Å, as given in the source, so that the id does not depend
     on the row or file that holds the structure.
     """
     lengths = np.vstack([atoms.cell.array, atoms.positions]).round(5) + 0.0
@@ -122,7 +137,9 @@ def read_hosts(path: Path) -> list[Host]:
         with path.open(encoding="utf-8") as file:
             return list(iterate_hosts(file))
     except (ValueError, KeyError) as error:
-        raise DefectpoolError(f"{path}: damaged file of hosts ({error}); make it anew") from error
+        raise DefectpoolError(
+            f"{path}: damaged file of hosts ({error}); delete it and run again"
+        ) from error
 
 
 def iterate_hosts(file: TextIO) -> Iterator[Host]:

@@ -1,17 +1,19 @@
 """Hosts from an OPTIMADE server (Andersen et al., Sci. Data 8, 217 (2021)).
 
-The answer to a query is kept page by page in one file, so that an interrupted download goes on
-where it stopped and a finished one needs no network any more. The filter is checked by the parser
+The answer to a query is kept page by page in one file, so that an interrupted download resumes
+where it stopped and a finished one needs no network. The filter is checked by the parser
 of the `optimade` package before anything is sent, and species are read by its models. Its client is
 not used: it holds all pages in memory, gives up at an error 5xx and cannot resume. Nor are its
 models of whole entries: C2DB's server sends row numbers for ids and no link to the next page, so
-what is not needed is not checked, and pages are asked for by offset where there are no links.
+only the values that are needed are checked, and pages are requested by offset without links.
 """
 
 import hashlib
 import json
 import os
 import re
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +28,12 @@ from ase.data import atomic_numbers
 
 from defectpool.errors import DefectpoolError
 from defectpool.materials.database import scalars
-from defectpool.materials.host import BadStructure, Candidate, Properties, Rejected
+from defectpool.materials.host import BadStructure, Candidate, Properties, Rejected, in_words
 from defectpool.runtime.hashing import content_id
 
 PAGE = 100  # structures a page; C2DB's own number
 ATTEMPTS = 8
+UNREACHABLE_ATTEMPTS = 2  # where the connection is refused
 FIRST_WAIT = 1.0  # s; doubled with each further attempt
 LONGEST_WAIT = 120.0  # s
 TIMEOUT = (10.0, 120.0)  # s to connect, s between bytes
@@ -61,9 +64,11 @@ def fetch(url: str, query: str, cache: Path) -> Download:
     Raises
     ------
     DefectpoolError
-        If the filter is no OPTIMADE, if the server refuses, or if it does not answer in 8
-        attempts; what has arrived is kept, and the next call goes on from there.
+        If the address is not http or https, if the filter is not in OPTIMADE's language, if the
+        server refuses, or if it does not answer in 8 attempts (2 if nothing listens there); what
+        has arrived is kept, and the next call goes on from there.
     """
+    _check_url(url)
     _check_filter(query)
     base = url.rstrip("/")
     path = cache / f"{content_id('optimade', base, query, length=16)}.jsonl"
@@ -124,6 +129,15 @@ def digest(download: Path) -> str:
     return total.hexdigest()
 
 
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise DefectpoolError(
+            f"materials.url: {url!r} is not the address of a server; it begins with https:// or "
+            "http://, such as https://c2db.fysik.dtu.dk/optimade"
+        )
+
+
 def _check_filter(query: str) -> None:
     from optimade.exceptions import BadRequest
     from optimade.filterparser import LarkParser
@@ -170,7 +184,9 @@ def _page(link: str) -> dict[str, Any]:
     """Fetch one page, waiting and trying again where that may help."""
     import requests
 
-    problem = ""
+    if urlsplit(link).scheme not in ("http", "https"):
+        raise DefectpoolError(f"{link}: the server's next page is not an http or https address")
+    problem, attempts = "", ATTEMPTS
     for attempt in range(ATTEMPTS):
         wait = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT)
         try:
@@ -192,21 +208,40 @@ def _page(link: str) -> dict[str, Any]:
             KeyError,
             AttributeError,
         ) as error:
-            problem = f"{type(error).__name__}: {error}"
-        if attempt < ATTEMPTS - 1:
-            print(f"{link}: {problem}; trying again in {wait:g} s")
-            time.sleep(wait)
+            problem = in_words(error)
+            if _nothing_listens(error):
+                problem, attempts = "no server listens there", min(ATTEMPTS, UNREACHABLE_ATTEMPTS)
+        if attempt + 1 >= attempts:
+            break
+        _tell(f"{link}: {problem}; attempt {attempt + 2} of {attempts} in {wait:g} s")
+        time.sleep(wait)
     raise DefectpoolError(
-        f"{link}: no answer in {ATTEMPTS} attempts ({problem}); what has arrived is kept, start "
+        f"{link}: no answer in {attempts} attempts ({problem}); what has arrived is kept, start "
         "again to go on from there"
     )
 
 
+def _nothing_listens(error: BaseException | None) -> bool:
+    """Whether the connection was refused or the name of the server is not known."""
+    while error is not None:
+        if isinstance(error, (ConnectionRefusedError, socket.gaierror)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _tell(text: str) -> None:
+    """Print to the log and, since a download may wait for minutes, on the screen."""
+    print(text)
+    if sys.__stderr__ is not None and sys.stderr is not sys.__stderr__:
+        print(text, file=sys.__stderr__, flush=True)
+
+
 def _contents(link: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a page; `linked` tells whether the server says how to go on."""
+    """Return the values of a page that are kept; `linked` tells whether it has a next link."""
     data, links = answer["data"], answer.get("links") or {}
     if not isinstance(data, list):
-        raise TypeError("`data` is no list of structures")
+        raise TypeError("`data` is not a list of structures")
     following = links.get("next")
     if isinstance(following, dict):
         following = following.get("href")
@@ -250,7 +285,7 @@ def _candidate(entry: Any, server: str) -> Candidate | Rejected:
     except BadStructure as error:
         return Rejected(name or source, error.reason, str(error))
     except Exception as error:  # a server may send anything
-        return Rejected(name or source, "unreadable", f"{type(error).__name__}: {error}")
+        return Rejected(name or source, "unreadable", in_words(error))
 
 
 def _properties(attributes: dict[str, Any]) -> Properties:
@@ -270,9 +305,9 @@ def _atoms(attributes: dict[str, Any]) -> Atoms:
     }
     numbers = []
     for site in attributes["species_at_sites"]:
-        kind = species.get(site)
-        symbols = [str(symbol) for symbol in kind.chemical_symbols] if kind else [site]
-        if len(symbols) > 1 or (kind and abs(kind.concentration[0] - 1) > 1e-3):
+        found = species.get(site)
+        symbols = [str(symbol) for symbol in found.chemical_symbols] if found else [site]
+        if len(symbols) > 1 or (found and abs(found.concentration[0] - 1) > 1e-3):
             raise BadStructure("partial_occupancy", f"{site} is {', '.join(symbols)}")
         numbers.append(atomic_numbers.get(symbols[0], 0))
     vectors = np.array(attributes["lattice_vectors"], dtype=float).reshape(3, 3)

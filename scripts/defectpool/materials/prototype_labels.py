@@ -1,4 +1,4 @@
-"""Structure types of hosts, for tests on types that were not trained on."""
+"""Prototypes of hosts, for tests on prototypes that were not trained on."""
 
 import json
 from pathlib import Path
@@ -39,6 +39,6 @@ def read_prototypes(path: Path) -> dict[str, str]:
     found = {}
     for host, formula, group, atoms, properties in rows.itertuples(index=False):
         named = json.loads(properties).get("prototype") if properties else None
-        kind = Composition(formula).anonymized_formula
-        found[host] = str(named) if named else f"{kind} {atoms} {group or 'unknown group'}"
+        stoichiometry = Composition(formula).anonymized_formula
+        found[host] = str(named) if named else f"{stoichiometry} {atoms} {group or 'unknown group'}"
     return found

@@ -14,8 +14,8 @@ Every builder takes the symbols of its roles and these named parameters, and ret
 ``top``, ``bottom``
     Heights of the upper and of the lower plane above and below the metal (Å; Janus layers).
 ``u``, ``v``
-    Fractional in-plane coordinates (units of ``a`` and ``b``); what they mean stands in the
-    builder's docstring.
+    Fractional in-plane coordinates (units of ``a`` and ``b``); see the
+    docstring of the builder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -66,9 +66,9 @@ def _octahedral(s: Sequence[str], p: Parameters) -> ase.Atoms:
     return mx2(s[0] + 2 * s[1], "1T", p["a"], p["thickness"])
 
 
-def _janus(kind: str) -> Callable[[Sequence[str], Parameters], ase.Atoms]:
+def _janus(phase: str) -> Callable[[Sequence[str], Parameters], ase.Atoms]:
     def build(s: Sequence[str], p: Parameters) -> ase.Atoms:
-        atoms = mx2("".join(s), kind, p["a"], 1.0)
+        atoms = mx2("".join(s), phase, p["a"], 1.0)
         atoms.positions[:, 2] = 0.0, p["top"], -p["bottom"]
         return atoms
 
@@ -282,12 +282,12 @@ def _pentagonal(s: Sequence[str], p: Parameters) -> ase.Atoms:
 
 @dataclass(frozen=True)
 class Prototype:
-    """How the cell of a prototype follows from its parameters.
+    """Rule by which the cell of a prototype follows from its parameters.
 
     Attributes
     ----------
     roles
-        What each species stands for, in the order in which the builder takes them.
+        Role of each species, in the order of the builder's arguments.
     parameters
         Names of the parameters that the builder reads.
     layer_group
@@ -369,23 +369,23 @@ def build(
     Raises
     ------
     DefectpoolError
-        If the prototype is unknown, or species or parameters are not those that it needs.
+        If the prototype is unknown, or species or parameters are not those of its rule.
     """
     if prototype not in PROTOTYPES:
         known = ", ".join(PROTOTYPES)
         raise DefectpoolError(f"prototype {prototype!r} is unknown; known ones: {known}")
-    kind = PROTOTYPES[prototype]
-    if len(species) != len(kind.roles):
+    rule = PROTOTYPES[prototype]
+    if len(species) != len(rule.roles):
         raise DefectpoolError(
-            f"prototype {prototype!r} needs {len(kind.roles)} species "
-            f"({', '.join(kind.roles)}), not {list(species)}"
+            f"prototype {prototype!r} needs {len(rule.roles)} species "
+            f"({', '.join(rule.roles)}), not {list(species)}"
         )
-    if set(parameters) != set(kind.parameters):
+    if set(parameters) != set(rule.parameters):
         raise DefectpoolError(
-            f"prototype {prototype!r} needs the parameters {', '.join(kind.parameters)}, "
+            f"prototype {prototype!r} needs the parameters {', '.join(rule.parameters)}, "
             f"not {', '.join(sorted(parameters))}"
         )
-    atoms = kind.builder(species, parameters)
+    atoms = rule.builder(species, parameters)
     z = atoms.positions[:, 2]
     cell = np.array(atoms.cell)
     height = float(np.ptp(z)) + vacuum

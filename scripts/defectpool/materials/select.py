@@ -1,19 +1,17 @@
-"""From any source to checked hosts in a fixed number of shards.
+"""Selection of hosts: any source is read, checked, filtered and split into a number of shards.
 
-The source is read once, host by host. What is sane goes to a temporary SQLite file, which finds
-duplicate ids, draws the sample and gives the hosts back in order, so memory does not grow with
+The source is read once, host by host. Hosts that pass go to a temporary SQLite file, which finds
+duplicate ids, takes the random sample and returns the hosts in order, so memory does not grow with
 the source.
 """
 
 import csv
-import hashlib
 import io
 import json
 import sqlite3
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,9 @@ from typing import NamedTuple
 from defectpool.config import MaterialsSettings
 from defectpool.errors import DefectpoolError
 from defectpool.materials import filters, slab
+from defectpool.materials.archive import scratch_folder
 from defectpool.materials.duplicates import duplicates
+from defectpool.materials.file_listing import READABLE, check_sha256, digest, file_digest
 from defectpool.materials.host import (
     BadStructure,
     Candidate,
@@ -33,6 +33,7 @@ from defectpool.materials.host import (
     write_host,
 )
 from defectpool.runtime.atomic_write import replacing, write_text
+from defectpool.runtime.disk import missing_space
 from defectpool.runtime.hashing import seed, shard_labels, shard_of
 
 SELECTED = ("id", "formula", "layergroup", "natoms", "source", "properties")
@@ -42,7 +43,7 @@ SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE host (
-    id TEXT PRIMARY KEY, draw INTEGER, shard INTEGER, bucket TEXT, row TEXT, frame TEXT
+    id TEXT PRIMARY KEY, random_key INTEGER, shard INTEGER, bucket TEXT, row TEXT, frame TEXT
 );
 CREATE INDEX bucket ON host (bucket);
 CREATE TABLE rejected (id TEXT, reason TEXT, message TEXT);
@@ -51,18 +52,18 @@ CREATE TABLE rejected (id TEXT, reason TEXT, message TEXT);
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a source.
+    """Counts of a selection, and the source that it was made from.
 
     Attributes
     ----------
     source, place, date
-        Kind of source; path or address; day of the download (UTC), empty for files.
+        `materials.source`; path or address; day of the download (UTC), empty for files.
     sha256
-        Checksum of what was read.
+        Checksum of the source.
     changed
-        Checksum of what the last selection into the same folder read, if that was another.
+        Checksum of the source of the last selection from the same place, if it was different.
     seen, selected, rejected
-        Structures in the source; hosts taken; structures left out, by reason code.
+        Structures in the source; hosts selected; structures left out, by reason code.
     """
 
     source: str
@@ -92,12 +93,16 @@ class _Source(NamedTuple):
 
 
 def select_hosts(
-    settings: MaterialsSettings, shards: int, directory: Path, vacuum: float = 8.0
+    settings: MaterialsSettings,
+    shards: int,
+    directory: Path,
+    vacuum: float = 8.0,
+    last_record: Path | None = None,
 ) -> Summary:
     """Write selected.csv, rejected.csv, source.json and hosts/<shard>.xyz.
 
-    Hosts are ordered by id. Which shard a host falls into depends on its id alone, and whether it
-    is drawn for a sample on its id, the seed and the size of the sample alone.
+    Hosts are ordered by id. The shard of a host depends on its id alone. A random sample takes the
+    hosts with the smallest random keys, and that of a host depends on its id and the seed alone.
 
     Parameters
     ----------
@@ -108,45 +113,58 @@ def select_hosts(
     directory
         Where the files go.
     vacuum
-        Least empty space in Å between a layer and its image; give the radius of the graphs.
+        Smallest empty space in Å between a layer and its image: the cutoff radius of the graphs.
+    last_record
+        `source.json` of the last selection; by default the one in `directory`.
 
     Raises
     ------
     DefectpoolError
-        If the source cannot be read at all or is not the one whose checksum is pinned, or if no
-        host is left: the message says what left out how many.
+        If the source cannot be read at all, if it does not have the checksum of the config, or if
+        no host is left; then the message counts the reasons.
     """
     source = _open(settings)
-    if settings.sha256 and settings.sha256 != source.sha256:
-        raise DefectpoolError(
-            f"materials.sha256: {source.place} has {source.sha256}, not {settings.sha256}; it is "
-            "another version of the source: get the right one, or change the key"
-        )
-    with (
-        tempfile.TemporaryDirectory(prefix="defectpool-") as scratch,
-        closing(sqlite3.connect(Path(scratch) / "hosts.db")) as store,
-        warnings.catch_warnings(),
-    ):
+    check_sha256(settings.sha256, source.sha256, source.place)
+    with _store() as store, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # readers warn about single structures; reasons are kept
-        store.executescript(SCHEMA)
         for candidate in source.candidates:
             _admit(store, candidate, settings, shards, vacuum)
         if settings.duplicates == "drop":
             _drop_duplicates(store)
         if settings.limit is not None:
-            _draw(store, settings.limit)
-        summary = _summarize(store, settings.source, source, directory)
+            _take_sample(store, settings.limit)
+        summary = _summarize(store, settings.source, source, last_record or directory / RECORD)
         if not summary.selected:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in summary.rejected.items())
-            raise DefectpoolError(
-                f"no host is left of the {summary.seen} structures of materials.source: "
-                f"{settings.source} {source.place} (left out by {reasons or 'nothing'}); loosen "
-                "these filters of materials, or correct the source"
-            )
+            raise DefectpoolError(_nothing_left(summary))
         _write(store, shards, directory)
         record = {key: value for key, value in asdict(summary).items() if key != "changed"}
         write_text(directory / RECORD, json.dumps(record, indent=2) + "\n")
     return summary
+
+
+def _nothing_left(summary: Summary) -> str:
+    place = f"{summary.source} {summary.place}".strip()
+    if not summary.seen:
+        return f"there is no structure in materials.source: {place} (read is {READABLE})"
+    reasons = ", ".join(f"{reason} {count}" for reason, count in summary.rejected.items())
+    return (
+        f"no host is left of the {summary.seen} structures of materials.source: {place} "
+        f"(left out by {reasons}); relax these filters of materials, or correct the source"
+    )
+
+
+@contextmanager
+def _store() -> Iterator[sqlite3.Connection]:
+    """Open a temporary SQLite file for the hosts."""
+    with scratch_folder() as scratch:
+        try:
+            with closing(sqlite3.connect(scratch / "hosts.db")) as store:
+                store.executescript(SCHEMA)
+                yield store
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            raise DefectpoolError(f"{scratch.parent}: {missing_space(scratch, 0)}") from None
 
 
 def _open(settings: MaterialsSettings) -> _Source:
@@ -156,29 +174,22 @@ def _open(settings: MaterialsSettings) -> _Source:
             from defectpool.materials import embedded
 
             table = Path(embedded.__file__).with_name("embedded.csv")
-            return _Source("", "", _sha256(table), embedded.hosts())
+            return _Source("", "", file_digest(table), embedded.hosts())
         case "database":
             from defectpool.materials import database
 
             rows = database.candidates(Path(path), settings.select)
-            return _Source(path, "", _sha256(Path(path)), rows)
+            return _Source(path, "", file_digest(Path(path)), rows)
         case "files":
-            from defectpool.materials import archive
+            from defectpool.materials import file_source
 
-            return _Source(path, "", archive.digest(path), archive.candidates(path))
+            return _Source(path, "", digest(path), file_source.candidates(path))
         case "optimade":
             from defectpool.materials import optimade
 
             download = optimade.fetch(settings.url, settings.filter, Path(settings.cache))
             entries = optimade.candidates(download.path)
             return _Source(settings.url, download.date, optimade.digest(download.path), entries)
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        raise DefectpoolError(f"materials.path: there is no file {path}")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _admit(
@@ -188,7 +199,7 @@ def _admit(
     shards: int,
     vacuum: float,
 ) -> None:
-    """Keep a candidate, or the reason why not."""
+    """Store a candidate that passes, or the reason why it does not."""
     if isinstance(candidate, Rejected):
         _reject(store, candidate.id, candidate.reason, candidate.message)
         return
@@ -214,13 +225,19 @@ def _admit(
             ),
         )
     except sqlite3.IntegrityError:
-        _reject(store, host.id, "duplicate_id", f"{host.source}: the id is taken already")
+        _reject(store, host.id, "duplicate_id", f"{host.source}: another structure has this id")
 
 
 def _host(
     candidate: Candidate | Host, settings: MaterialsSettings, vacuum: float
 ) -> tuple[Host, str]:
-    """Check a candidate and bring it to the standard setting; what a duplicate shares with it."""
+    """Check a candidate and bring it to the standard setting.
+
+    Returns
+    -------
+    tuple
+        The host, and a text that it shares with all its duplicates.
+    """
     from pymatgen.core import Composition
 
     properties = filters.normalize(candidate.properties)
@@ -260,18 +277,18 @@ def _drop_duplicates(store: sqlite3.Connection) -> None:
             store.execute("DELETE FROM host WHERE id = ?", (name,))
 
 
-def _draw(store: sqlite3.Connection, limit: int) -> None:
-    """Take the hosts with the smallest draws: a larger sample contains each smaller one."""
-    drawn = "SELECT id FROM host ORDER BY draw, id LIMIT ?"
+def _take_sample(store: sqlite3.Connection, limit: int) -> None:
+    """Keep the hosts with the smallest random keys: a larger sample contains each smaller one."""
+    sampled = "SELECT id FROM host ORDER BY random_key, id LIMIT ?"
     store.execute(
-        "INSERT INTO rejected SELECT id, 'limit', 'not drawn for the sample' FROM host "
-        f"WHERE id NOT IN ({drawn})",
+        "INSERT INTO rejected SELECT id, 'limit', 'not in the random sample' FROM host "
+        f"WHERE id NOT IN ({sampled})",
         (limit,),
     )
-    store.execute(f"DELETE FROM host WHERE id NOT IN ({drawn})", (limit,))
+    store.execute(f"DELETE FROM host WHERE id NOT IN ({sampled})", (limit,))
 
 
-def _summarize(store: sqlite3.Connection, kind: str, source: _Source, directory: Path) -> Summary:
+def _summarize(store: sqlite3.Connection, name: str, source: _Source, last: Path) -> Summary:
     (selected,) = store.execute("SELECT COUNT(*) FROM host").fetchone()
     rejected = dict(
         store.execute(
@@ -279,14 +296,14 @@ def _summarize(store: sqlite3.Connection, kind: str, source: _Source, directory:
         )
     )
     seen = selected + sum(rejected.values())
-    changed = _changed(directory / RECORD, source)
+    changed = _changed(last, source)
     return Summary(
-        kind, source.place, source.date, source.sha256, changed, seen, selected, rejected
+        name, source.place, source.date, source.sha256, changed, seen, selected, rejected
     )
 
 
 def _changed(record: Path, source: _Source) -> str:
-    """Return the checksum of the last selection from the same place, if it was another one."""
+    """Checksum of the last selection from the same place, if it was different."""
     try:
         last = json.loads(record.read_text(encoding="utf-8"))
         same = last["place"] != source.place or last["sha256"] == source.sha256
@@ -303,7 +320,7 @@ def _write(store: sqlite3.Connection, shards: int, directory: Path) -> None:
     for shard, label in enumerate(shard_labels(shards)):
         frames = store.execute("SELECT frame FROM host WHERE shard = ? ORDER BY id", (shard,))
         with (
-            replacing(directory / "hosts" / f"{label}.xyz") as temporary,
+            replacing(directory / "hosts" / f"{label}.xyz", keep_equal=True) as temporary,
             temporary.open("w", encoding="utf-8", newline="\n") as file,
         ):
             file.writelines(frame for (frame,) in frames)
@@ -311,7 +328,7 @@ def _write(store: sqlite3.Connection, shards: int, directory: Path) -> None:
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> None:
     with (
-        replacing(path) as temporary,
+        replacing(path, keep_equal=True) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")

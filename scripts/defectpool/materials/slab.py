@@ -1,4 +1,4 @@
-"""Is it one layer, and if so, put it into the standard setting.
+"""Monolayers: recognized by their bonds, and brought to one standard setting.
 
 The layer is found from its bonds, not from the cell: two atoms are bonded where they are closer
 than 1.4 times the sum of their covalent radii (Cordero et al., Dalton Trans. 2008, 2832). The
@@ -20,12 +20,12 @@ from defectpool.materials.plane_lattice import reduced
 
 BOND = 1.4
 CLASH = 0.5
-LEAST_GAP = 5.0  # Å between layers; the widest van der Waals gaps are about 4 Å
-LEAST_HEIGHT = 0.5  # Å between lattice planes
-GREATEST_LENGTH = 1000.0  # Å
-GREATEST_COUNT = 2000  # atoms; a supercell of more is beyond what graphs are built for
-GREATEST_DENSITY = 1.0  # atoms in Å³; diamond has 0.18
-GREATEST_ELEMENT = 100  # CGCNN's features end at fermium
+MIN_GAP = 5.0  # Å between layers; the widest van der Waals gaps are about 4 Å
+MIN_SPACING = 0.5  # Å between lattice planes
+MAX_LENGTH = 1000.0  # Å
+MAX_ATOMS = 2000  # atoms; a supercell of more is beyond what graphs are built for
+MAX_DENSITY = 1.0  # atoms in Å³; diamond has 0.18
+MAX_ELEMENT = 100  # CGCNN's features end at fermium
 SYMPREC = 0.1  # Å; C2DB's own tolerance
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,7 @@ def layer_group(atoms: Atoms) -> tuple[int, str, int]:
 
 
 def check_atoms(atoms: Atoms) -> None:
-    """Refuse what no filter and no search for a layer can be applied to.
+    """Check that filters and the search for a layer can be applied to a structure.
 
     Raises
     ------
@@ -98,17 +98,17 @@ def check_atoms(atoms: Atoms) -> None:
     """
     if len(atoms) == 0:
         raise BadStructure("empty", "no atoms")
-    if len(atoms) > GREATEST_COUNT:
-        raise BadStructure("too_large", f"{len(atoms)} atoms, more than {GREATEST_COUNT}")
+    if len(atoms) > MAX_ATOMS:
+        raise BadStructure("too_large", f"{len(atoms)} atoms, more than {MAX_ATOMS}")
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise BadStructure("not_finite", "a coordinate or a cell vector is not a finite number")
-    strange = [z for z in atoms.numbers.tolist() if not 1 <= z <= GREATEST_ELEMENT]
+    strange = [z for z in atoms.numbers.tolist() if not 1 <= z <= MAX_ELEMENT]
     if strange:
         names = sorted({chemical_symbols[z] if 0 <= z < 119 else str(z) for z in strange})
         raise BadStructure("unknown_element", f"no features for {', '.join(names)}")
     _check_occupancy(atoms.info.get("occupancy"))
-    if max(np.ptp(atoms.positions, axis=0).max(), np.abs(atoms.cell.array).max()) > GREATEST_LENGTH:
-        raise BadStructure("too_large", f"larger than {GREATEST_LENGTH:g} Å")
+    if max(np.ptp(atoms.positions, axis=0).max(), np.abs(atoms.cell.array).max()) > MAX_LENGTH:
+        raise BadStructure("too_large", f"larger than {MAX_LENGTH:g} Å")
 
 
 @dataclass(frozen=True)
@@ -122,25 +122,25 @@ class _Layer:
 
 
 def _check_occupancy(occupancy: object) -> None:
-    """Refuse sites that are shared or part empty, as ASE's reader of CIF notes them."""
+    """Refuse sites that are shared or partly empty, as ASE's CIF reader notes them."""
     if not isinstance(occupancy, dict):
         return
     for site in occupancy.values():
         try:
             shares = {str(symbol): float(share) for symbol, share in site.items()}
         except (AttributeError, TypeError, ValueError):
-            raise BadStructure("unreadable", "an occupancy is no number") from None
+            raise BadStructure("unreadable", "an occupancy is not a number") from None
         if len(shares) != 1 or not abs(sum(shares.values()) - 1) < 1e-3:
             what = ", ".join(f"{symbol} {share:g}" for symbol, share in sorted(shares.items()))
-            raise BadStructure("partial_occupancy", f"a site is shared or part empty: {what}")
+            raise BadStructure("partial_occupancy", f"a site is shared or partly empty: {what}")
 
 
 def _readings(atoms: Atoms) -> list[tuple[Floats, float | None]]:
     """Cells [3, 3] in which the structure may be read, periodic in all three directions.
 
-    A cell with two periodic directions is first taken at its word: along the third one there are
-    no images, so that vector is replaced by a long one along the normal, and its own height in Å
-    is given beside it. The second reading, and the only one where pbc says anything else, has all
+    A cell with two periodic directions is first read as it says: along the third direction there
+    are no images, so that vector is replaced by a long one along the normal, and its own height in
+    Å is given beside it. The second reading, and the only one where pbc says anything else, has all
     vectors periodic.
     """
     cell = atoms.cell.array
@@ -157,10 +157,10 @@ def _readings(atoms: Atoms) -> list[tuple[Floats, float | None]]:
         if area > 1e-3:
             normal /= area
             height = abs(float(cell[k] @ normal))
-            image = max(float(np.ptp(atoms.positions @ normal)) + 4 * LEAST_GAP, height)
+            image = max(float(np.ptp(atoms.positions @ normal)) + 4 * MIN_GAP, height)
             readings.append((np.roll(np.array([a, b, normal * image]), k + 1, axis=0), height))
     volume = abs(np.linalg.det(cell))
-    if volume > 1e-6 and (np.linalg.norm(np.linalg.inv(cell), axis=0) < 1 / LEAST_HEIGHT).all():
+    if volume > 1e-6 and (np.linalg.norm(np.linalg.inv(cell), axis=0) < 1 / MIN_SPACING).all():
         readings.append((cell, None))
     if not readings:
         raise BadStructure("zero_volume", f"the cell vectors span {volume:.3g} Å³")
@@ -171,7 +171,7 @@ def _find_layer(numbers: Ints, positions: Floats, cell: Floats) -> _Layer:
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     volume = abs(np.linalg.det(cell))
-    if len(numbers) > GREATEST_DENSITY * volume:
+    if len(numbers) > MAX_DENSITY * volume:
         raise BadStructure("too_close", f"{len(numbers)} atoms in {volume:.3g} Å³")
     scaled = np.linalg.solve(cell.T, positions.T).T
     scaled -= np.floor(scaled)
@@ -200,8 +200,8 @@ def _find_layer(numbers: Ints, positions: Floats, cell: Floats) -> _Layer:
     if max(ranks) == 3:
         raise BadStructure("bulk", "bonds run in three directions")
     if max(ranks) < 2:
-        kind = "chain" if max(ranks) else "molecule"
-        raise BadStructure(kind, f"{len(parts)} parts, none of them bonded in two directions")
+        reason = "chain" if max(ranks) else "molecule"
+        raise BadStructure(reason, f"{len(parts)} parts, none of them bonded in two directions")
     if len(parts) > 1:
         layers = ranks.count(2)
         if layers > 1:
@@ -218,7 +218,7 @@ def _find_layer(numbers: Ints, positions: Floats, cell: Floats) -> _Layer:
     area = np.linalg.norm(normal)
     spacing = volume / area
     gap = spacing - np.ptp(whole @ normal) / area
-    if gap < LEAST_GAP:
+    if gap < MIN_GAP:
         raise BadStructure("bulk", f"layers {gap:.1f} Å apart: a layered bulk crystal")
     return _Layer(a, b, whole, float(spacing))
 

@@ -1,42 +1,47 @@
-"""Plots beyond the table: other supercells, displaced atoms, other splits, all defects at once."""
+"""Plots of generalization: other supercells, displaced atoms, other splits, defect types."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from defectpool.reporting.style import (
-    STYLES,
     accuracy_bars,
     accuracy_limits,
     color_bar,
     dotted,
-    house_style,
+    interval_text,
     label_panels,
     legend_below,
     line_of,
     mark_guessing,
-    names_of,
+    networks_of,
     ordered,
     panels,
+    plot_style,
     rows_of,
     save,
     share_map,
+    style_of,
+    tooltips,
 )
 from defectpool.supercell_labels import cells
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 
 
 def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Accuracy by the supercell trained on (down) and tested on (across).
+    """Accuracy by training supercell (down) and test supercell (across).
 
-    One map for each defect (columns) and pooling (rows), framed where both are the same.
+    One map for each defect (columns) and network (rows); a frame marks equal supercells.
 
     Parameters
     ----------
@@ -47,15 +52,15 @@ def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     import matplotlib.pyplot as plt
 
-    defects, names = ordered(accuracies["defect"]), names_of(accuracies)
+    defects, networks = ordered(accuracies["defect"]), networks_of(accuracies)
     trained = sorted(ordered(accuracies["trained"]), key=cells)
     tested = sorted(ordered(accuracies["tested"]), key=cells)
-    with house_style():
+    with plot_style():
         plt.rcParams["axes.grid"] = False
         width = 1.8 + max(1.7, 0.42 * len(tested)) * len(defects)
-        height = 0.9 + (0.55 + 0.42 * len(trained)) * len(names)
-        figure, grid = panels(len(names), len(defects), width, height, sharex=True)
-        for row, (pooling, convolution, _) in enumerate(names):
+        height = 0.9 + (0.55 + 0.42 * len(trained)) * len(networks)
+        figure, grid = panels(len(networks), len(defects), width, height, sharex=True)
+        for row, (pooling, convolution, _) in enumerate(networks):
             for column, defect in enumerate(defects):
                 axes = grid[row][column]
                 part = rows_of(accuracies, defect=defect, pooling=pooling, convolution=convolution)
@@ -71,13 +76,13 @@ def heat_maps(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
                                 edgecolor="black", clip_on=False,
                             )
                         )  # fmt: skip
-        label_panels(grid, [label for *_, label in names], defects, "tested on", "trained on")
+        label_panels(grid, [label for *_, label in networks], defects, "tested on", "trained on")
         color_bar(figure, image, grid, 0.02, "accuracy on unseen\nformulas (%)")
         save(figure, paths)
 
 
 def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Accuracy against the concentration of defects, one line for each pooling and training.
+    """Accuracy against defect concentration, one line for each network and training supercell.
 
     Parameters
     ----------
@@ -99,7 +104,7 @@ def accuracy_by_concentration(accuracies: pd.DataFrame, paths: Sequence[Path]) -
 
 
 def accuracy_by_rattle(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Accuracy against the displacement of atoms, one line for each pooling and training.
+    """Accuracy against atomic displacement, one line for each network and training supercell.
 
     Parameters
     ----------
@@ -114,7 +119,7 @@ def accuracy_by_rattle(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
 
 
 def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Accuracy by split: a panel a defect, a marker a pooling.
+    """Accuracy for each split: one panel per defect, one marker per network and supercell.
 
     Parameters
     ----------
@@ -125,32 +130,23 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     from matplotlib.lines import Line2D
 
-    defects, names = ordered(accuracies["defect"]), names_of(accuracies)
+    defects, networks = ordered(accuracies["defect"]), networks_of(accuracies)
     supercells = sorted(ordered(accuracies["supercell"]), key=cells)
     splits = ordered(accuracies["split"])
-    lines = [(name, cell) for cell in supercells for name in names]
+    lines = [(name, cell) for cell in supercells for name in networks]
     shift = (np.arange(len(lines)) - (len(lines) - 1) / 2) * (0.7 / len(lines))
-    with house_style():
+    with plot_style():
         width = 1.1 + max(2.2, 0.8 * len(splits)) * len(defects)
         figure, grid = panels(1, len(defects), width, 3.5)
         for axes, defect in zip(grid[0], defects, strict=True):
             mark_guessing(axes)
-            for ((pooling, convolution, _), cell), offset in zip(lines, shift, strict=True):
+            for ((pooling, convolution, label), cell), offset in zip(lines, shift, strict=True):
                 rows = rows_of(
-                    accuracies,
-                    defect=defect,
-                    pooling=pooling,
-                    convolution=convolution,
+                    accuracies, defect=defect, pooling=pooling, convolution=convolution,
                     supercell=cell,
-                )
-                y, bars = accuracy_bars(rows)
-                style = STYLES[pooling]
-                axes.errorbar(
-                    [splits.index(split) + offset for split in rows["split"]], y,
-                    yerr=bars, linestyle="none", elinewidth=1.4,
-                    capsize=2.5, markersize=5.5, **style,
-                    markerfacecolor=style["color"] if cell == supercells[-1] else "white",
                 )  # fmt: skip
+                x = [splits.index(split) + offset for split in rows["split"]]
+                _split_markers(axes, rows, x, label, cell == supercells[-1])
             axes.set_title(str(defect))
             axes.set_xticks(range(len(splits)), splits, rotation=30, ha="right")
             axes.set_xlim(-0.6, len(splits) - 0.4)
@@ -160,8 +156,8 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
         grid[0][0].set_ylim(accuracy_limits(accuracies))
         handles = [
             Line2D(
-                [], [], linestyle="none", label=f"{label}, {cell}", **STYLES[p],
-                markerfacecolor=STYLES[p]["color"] if cell == supercells[-1] else "white",
+                [], [], linestyle="none", label=f"{label}, {cell}", **style_of(p),
+                markerfacecolor=style_of(p)["color"] if cell == supercells[-1] else "white",
             )
             for (p, _, label), cell in lines
         ]  # fmt: skip
@@ -169,8 +165,26 @@ def accuracy_by_split(accuracies: pd.DataFrame, paths: Sequence[Path]) -> None:
         save(figure, paths)
 
 
+def _split_markers(
+    axes: Axes, rows: pd.DataFrame, x: Sequence[float], label: str, filled: bool
+) -> None:
+    if rows.empty:
+        return
+    style = style_of(str(rows["pooling"].iloc[0]))
+    y, bars = accuracy_bars(rows)
+    axes.errorbar(
+        x, y, yerr=bars, linestyle="none", elinewidth=1.4, capsize=2.5, markersize=5.5, **style,
+        markerfacecolor=style["color"] if filled else "white",
+    )  # fmt: skip
+    texts = [
+        f"{row.defect} {row.supercell}, {label}, {row.split}: {interval_text(row)}"
+        for row in rows.itertuples()
+    ]
+    tooltips(axes, x, y, texts)
+
+
 def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
-    """Share of each kind that is taken for each: a map for each supercell and pooling.
+    """Confusion matrices of the defect types: one for each supercell and network.
 
     Parameters
     ----------
@@ -181,22 +195,23 @@ def confusion_matrices(confusion: pd.DataFrame, paths: Sequence[Path]) -> None:
     """
     import matplotlib.pyplot as plt
 
-    kinds, names = ordered(confusion["defect_type"]), names_of(confusion)
+    types, networks = ordered(confusion["defect_type"]), networks_of(confusion)
     supercells = sorted(ordered(confusion["supercell"]), key=cells)
-    with house_style():
+    with plot_style():
         plt.rcParams["axes.grid"] = False
-        width, height = 1.9 + 2.3 * len(names), 1.4 + 2.2 * len(supercells)
-        figure, grid = panels(len(supercells), len(names), width, height, sharex=True)
+        width, height = 1.9 + 2.3 * len(networks), 1.4 + 2.2 * len(supercells)
+        figure, grid = panels(len(supercells), len(networks), width, height, sharex=True)
         for row, cell in enumerate(supercells):
-            for column, (pooling, convolution, _) in enumerate(names):
+            for column, (pooling, convolution, _) in enumerate(networks):
                 axes = grid[row][column]
                 part = rows_of(confusion, supercell=cell, pooling=pooling, convolution=convolution)
                 values = 100 * part.pivot(
                     index="defect_type", columns="predicted", values="share"
-                ).reindex(index=kinds, columns=kinds).to_numpy(float)
-                image = share_map(axes, values, kinds, kinds, 0, {"rotation": 45, "ha": "right"})
-        label_panels(grid, supercells, [label for *_, label in names], "taken for", "true kind")
-        color_bar(figure, image, grid, 0.04, "share of the true kind (%)")
+                ).reindex(index=types, columns=types).to_numpy(float)
+                image = share_map(axes, values, types, types, 0, {"rotation": 45, "ha": "right"})
+        labels = [label for *_, label in networks]
+        label_panels(grid, supercells, labels, "predicted type", "true type")
+        color_bar(figure, image, grid, 0.04, "share of the true type (%)")
         save(figure, paths)
 
 
@@ -207,36 +222,26 @@ def _lines(
     ticks: Sequence[tuple[float, str]],
     log: bool = False,
 ) -> None:
-    """Accuracy against column `x`: a panel a defect, color by pooling, dashes by training."""
+    """Accuracy against column `x`: one panel per defect, dashes by training supercell."""
     from matplotlib.lines import Line2D
 
-    defects, names = ordered(table["defect"]), names_of(table)
+    defects, networks = ordered(table["defect"]), networks_of(table)
     trained = sorted(ordered(table["trained"]), key=cells)
     dashes = {cell: DASHES[i % len(DASHES)] for i, cell in enumerate(trained)}
-    with house_style():
+    with plot_style():
         width = 1.1 + max(2.4, 0.36 * len(ticks)) * len(defects)
         figure, grid = panels(1, len(defects), width, 3.5)
         for axes, defect in zip(grid[0], defects, strict=True):
             mark_guessing(axes)
-            for pooling, convolution, _ in names:
-                for cell in trained:
-                    rows = rows_of(
-                        table,
-                        defect=defect,
-                        pooling=pooling,
-                        convolution=convolution,
-                        trained=cell,
-                    ).sort_values("x")
-                    style = STYLES[pooling]
-                    axes.fill_between(
-                        rows["x"], 100 * rows["accuracy_low"], 100 * rows["accuracy_high"],
-                        color=style["color"], alpha=0.15, linewidth=0,
-                    )  # fmt: skip
-                    axes.plot(
-                        rows["x"], 100 * rows["accuracy"], linestyle=dashes[cell], linewidth=1.3,
-                        markersize=5, **style,
-                        markerfacecolor=style["color"] if line_of(convolution) == "-" else "white",
-                    )  # fmt: skip
+            for (pooling, convolution, label), cell in product(networks, trained):
+                rows = rows_of(
+                    table, defect=defect, pooling=pooling, convolution=convolution, trained=cell
+                ).sort_values("x")
+                _accuracy_band(axes, rows, pooling, convolution, dashes[cell])
+                texts = [
+                    f"{label}, trained on {cell}: {interval_text(row)}" for row in rows.itertuples()
+                ]
+                tooltips(axes, rows["x"], 100 * rows["accuracy"], texts)
             if log:
                 axes.set_xscale("log")
                 axes.invert_xaxis()
@@ -246,11 +251,25 @@ def _lines(
             axes.set_xlabel(quantity)
         grid[0][0].set_ylabel("accuracy on unseen formulas (%)")
         grid[0][0].set_ylim(accuracy_limits(table))
-        handles = [Line2D([], [], linestyle="none", label=label, **STYLES[p])
-                   for p, _, label in names]  # fmt: skip
+        handles = [Line2D([], [], linestyle="none", label=label, **style_of(p))
+                   for p, _, label in networks]  # fmt: skip
         handles += [
             Line2D([], [], color="0.3", linestyle=dashes[cell], label=f"trained on {cell}")
             for cell in trained
         ]
         legend_below(figure, [*handles, dotted("guessing")])
         save(figure, paths)
+
+
+def _accuracy_band(
+    axes: Axes, rows: pd.DataFrame, pooling: str, convolution: str, dashes: Any
+) -> None:
+    style = style_of(pooling)
+    axes.fill_between(
+        rows["x"], 100 * rows["accuracy_low"], 100 * rows["accuracy_high"],
+        color=style["color"], alpha=0.15, linewidth=0,
+    )  # fmt: skip
+    axes.plot(
+        rows["x"], 100 * rows["accuracy"], linestyle=dashes, linewidth=1.3, markersize=5, **style,
+        markerfacecolor=style["color"] if line_of(convolution) == "-" else "white",
+    )  # fmt: skip

@@ -1,8 +1,12 @@
-"""What all plots share: colors and marks, panels, intervals, legends, and reproducible files."""
+"""Plot style shared by all figures: colors, markers, panels, legends, tooltips, SVG and PNG files.
+
+An SVG file contains a tooltip for each value (`tooltips`), which a browser shows under the mouse.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.hashing import seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,14 +32,28 @@ STYLES: dict[str, dict[str, Any]] = {
     "sum": {"color": "#009E73", "marker": "s"},
     "softmax": {"color": "#CC79A7", "marker": "v"},
 }
+# For poolings that are not listed; the marker repeats after the last one.
+OTHER_COLORS = ("#56B4E9", "#8C510A", "#5E3C99", "#666666")
+OTHER_MARKERS = ("X", "<", ">", "p", "h", "*")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")  # of bars
 SEQUENTIAL = "cividis"  # of heat maps
 DOTS_PER_INCH = 200
 
 
+def style_of(pooling: str) -> dict[str, Any]:
+    """Color and marker of a pooling; the same for a name at any time, listed or not."""
+    if pooling in STYLES:
+        return STYLES[pooling]
+    number = seed("plot style", pooling)
+    return {
+        "color": OTHER_COLORS[number % len(OTHER_COLORS)],
+        "marker": OTHER_MARKERS[number // len(OTHER_COLORS) % len(OTHER_MARKERS)],
+    }
+
+
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Set up seaborn for paper, and matplotlib so that equal plots are equal files."""
+def plot_style() -> Iterator[None]:
+    """Plot settings for print, with which equal plots give equal files."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -58,7 +77,7 @@ def house_style() -> Iterator[None]:
 
 
 def save(figure: Figure, paths: Sequence[Path]) -> None:
-    """Write a figure, and be done with it; the suffix of each name decides the format."""
+    """Write a figure and close it; the suffix of each name decides the format."""
     import matplotlib.pyplot as plt
 
     for path in map(Path, paths):
@@ -72,16 +91,45 @@ def save(figure: Figure, paths: Sequence[Path]) -> None:
                 bbox_inches="tight",
                 metadata=metadata,
             )
+            if suffix == "svg":
+                text = temporary.read_text(encoding="utf-8")
+                temporary.write_text(_with_titles(text), encoding="utf-8")
     plt.close(figure)
 
 
+# Prefix of the SVG ids that become tooltips.
+_TOOLTIP = "tooltip: "
+
+
+def tooltips(axes: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[str]) -> None:
+    """Add a tooltip to each of these points; it shows in SVG files only."""
+    for one_x, one_y, text in zip(x, y, texts, strict=True):
+        if np.isfinite(one_y):
+            axes.scatter([one_x], [one_y], s=90, alpha=0, linewidths=0, gid=_TOOLTIP + text)
+
+
+def tooltip_id(text: str) -> str:
+    """Group id (`gid`) that gives any artist a tooltip."""
+    return _TOOLTIP + text
+
+
+def _with_titles(svg: str) -> str:
+    return re.sub(f'<g id="{_TOOLTIP}([^"]*)">', r"<g><title>\1</title>", svg)
+
+
+def interval_text(row: Any) -> str:
+    """Accuracy of a row of a table with its interval, for a tooltip."""
+    value, low, high = (100 * getattr(row, f"accuracy{end}") for end in ("", "_low", "_high"))
+    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
+
+
 def ordered(values: pd.Series) -> list[Any]:
-    """Distinct values in the order in which they occur."""
+    """Distinct values in order of first appearance."""
     return list(dict.fromkeys(values))
 
 
-def names_of(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Pooling, convolution and label of every line, in the table's order."""
+def networks_of(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Pooling, convolution and label of each network, in the table's order."""
     several = frame["convolution"].nunique() > 1
     pairs = dict.fromkeys(zip(frame["pooling"], frame["convolution"], strict=True))
     return [(p, c, f"{p}, {c}" if several else p) for p, c in pairs]
@@ -93,7 +141,7 @@ def line_of(convolution: str) -> Literal["-", "--"]:
 
 
 def mark_guessing(axes: Axes) -> None:
-    """Draw the accuracy of guessing, in per cent."""
+    """Draw a line at the accuracy of guessing, in percent."""
     axes.axhline(50, color="0.45", linestyle=":", linewidth=1, zorder=1)
 
 
@@ -106,7 +154,7 @@ def rows_of(frame: pd.DataFrame, **key: Any) -> pd.DataFrame:
 
 
 def accuracy_bars(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accuracies in per cent [n], and the lengths [2, n] of their intervals below and above."""
+    """Accuracies in percent [n] and error bars [2, n], below and above."""
     y = 100 * rows["accuracy"].to_numpy(float)
     below = y - 100 * rows["accuracy_low"].to_numpy(float)
     above = 100 * rows["accuracy_high"].to_numpy(float) - y
@@ -114,14 +162,14 @@ def accuracy_bars(rows: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.f
 
 
 def accuracy_limits(frame: pd.DataFrame) -> tuple[float, float]:
-    """Limits of an axis of accuracies in per cent that show guessing and every interval."""
+    """Axis limits in percent that include guessing and every interval."""
     return min(45.0, 100 * float(frame["accuracy_low"].min()) - 2), 101.5
 
 
 def panels(
     rows: int, columns: int, width: float, height: float, sharex: bool = False
 ) -> tuple[Figure, NDArray[Any]]:
-    """Make a grid of panels [rows, columns] of one y axis on a page so many inches large."""
+    """Figure of so many inches with a grid of panels [rows, columns] that share the y axis."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(
@@ -132,7 +180,7 @@ def panels(
 def label_panels(
     grid: NDArray[Any], rows: Sequence[Any], columns: Sequence[Any], x: str, y: str
 ) -> None:
-    """Name columns above, the x axis below, and rows with the y axis on the left."""
+    """Label the columns at the top, the x axis at the bottom, rows and y axis on the left."""
     for axes, name in zip(grid[0], columns, strict=True):
         axes.set_title(str(name))
     for axes in grid[-1]:
@@ -141,25 +189,25 @@ def label_panels(
         axes.set_ylabel(f"{name}\n{y}")
 
 
-def handles_of(names: Sequence[tuple[str, str, str]], linewidth: float) -> list[Line2D]:
-    """Entries of a legend for poolings and convolutions."""
+def handles_of(networks: Sequence[tuple[str, str, str]], linewidth: float) -> list[Line2D]:
+    """Legend handles of networks."""
     from matplotlib.lines import Line2D
 
     return [
-        Line2D([], [], linestyle=line_of(c), linewidth=linewidth, label=label, **STYLES[p])
-        for p, c, label in names
+        Line2D([], [], linestyle=line_of(c), linewidth=linewidth, label=label, **style_of(p))
+        for p, c, label in networks
     ]
 
 
 def dotted(label: str) -> Line2D:
-    """Entry of a legend for a dotted line."""
+    """Legend handle of a dotted line."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color="0.45", linestyle=":", linewidth=1, label=label)
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], most: int = 100) -> None:
-    """Put the legend of the whole figure below its panels, at most so many entries in a row."""
+    """Place the legend of the figure below its panels, with at most so many handles per row."""
     figure.tight_layout()
     figure.legend(
         handles=handles,
@@ -177,9 +225,9 @@ def share_map(
     lowest: float,
     turn: dict[str, Any],
 ) -> Any:
-    """Draw a matrix in per cent as a heat map, from `lowest` to 100; return the image.
+    """Draw a matrix in percent as a heat map from `lowest` to 100; return the image.
 
-    Numbers near 0 and 100 have a decimal, since there it matters; one that is not known has none.
+    Numbers below 10 and above 90 have one decimal; NaN is left blank.
     """
     image = axes.imshow(values, vmin=lowest, vmax=100, cmap=SEQUENTIAL, aspect="auto")
     axes.spines[:].set_visible(False)
@@ -193,11 +241,12 @@ def share_map(
             axes.text(
                 j, i, f"{value:.{digits}f}", ha="center", va="center", fontsize=7.5, color=color
             )
+            tooltips(axes, [j], [i], [f"{rows[i]} → {columns[j]}: {value:.2f} %"])
     return image
 
 
 def color_bar(figure: Figure, image: Any, grid: NDArray[Any], fraction: float, text: str) -> None:
-    """Say beside heat maps what their colors mean."""
+    """Add a labeled color bar beside heat maps."""
     figure.tight_layout()
     bar = figure.colorbar(image, ax=grid, fraction=fraction, pad=0.02)
     bar.set_label(text)

@@ -1,170 +1,294 @@
-"""One page with all figures of a campaign, its hosts, settings, versions and cost."""
+"""Report page: results table, main plot, details of each run, further tables, settings, versions.
+
+The page is one file that needs no network. `summary.html` is its template; the tables sort, filter
+and save themselves as CSV, and a click on a row of the results table shows the run.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from defectpool.reporting.table import KEY, percent
+from defectpool.evaluation.tables import RUN_KEY
+from defectpool.reporting import published
+from defectpool.reporting.html_table import Column, columns_of, html_table, number
+from defectpool.reporting.table import percent
 
+PAGE = Path(__file__).with_name("summary.html")
+
+# Rows of the longest tables that are shown.
 SHOWN = 200
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0; }
-main { max-width: 75em; margin: 0 auto; padding: 12px 18px 40px; }
-h1 { font-size: 22px; }
-h2 { font-size: 18px; margin: 28px 0 4px; }
-p { max-width: 60em; margin: 4px 0; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13.5px; margin: 8px 0; }
-th, td { padding: 3px 10px; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap; }
-td:last-child { white-space: normal; }
-thead th { border-bottom: 2px solid #444; }
-pre { background: #f4f4f4; padding: 10px; font-size: 13px; overflow-x: auto; }
-"""
 
+@dataclass(frozen=True)
+class Inputs:
+    """Contents of the page.
 
-def page(
-    table: pd.DataFrame,
-    comparisons: pd.DataFrame,
-    statistics: pd.DataFrame,
-    baselines: pd.DataFrame,
-    localization: pd.DataFrame,
-    *,
-    rejected: pd.DataFrame,
-    audits: Sequence[Mapping[str, Any]],
-    settings: str,
-) -> str:
-    """Return the page as HTML that needs nothing else.
-
-    Parameters
+    Attributes
     ----------
     table, comparisons, statistics, baselines, localization
-        As the files of these names under `results/` hold them.
+        The files of these names under `results/`.
     rejected
-        Hosts left out: id, reason, message.
-    audits
-        Audit records of the trainings, in the order of the table.
+        Hosts that were not used: id, reason, message.
+    audits, misclassified, run_plots
+        For each run in the order of the table: audit record, misclassified structures, and plot as
+        SVG.
+    accuracy_plot
+        SVG of the main plot.
+    structures
+        Viewer page with structures in 3D (empty: none).
     settings
-        The campaign's configuration as YAML.
+        Configuration as YAML.
     """
-    counts = rejected["reason"].value_counts().rename_axis("reason").reset_index(name="hosts")
-    cost = table[KEY].assign(
-        **{
-            "training and testing (s)": [f"{audit['seconds']:.0f}" for audit in audits],
-            "graphs a second": [_number(audit.get("graphs_per_second")) for audit in audits],
-            "peak memory (MiB)": [_number(audit.get("peak_memory_mib")) for audit in audits],
-            "device": [str(audit["device"]) for audit in audits],
-            "node": [str(audit.get("node", "")) for audit in audits],
-        }
+
+    table: pd.DataFrame
+    comparisons: pd.DataFrame
+    statistics: pd.DataFrame
+    baselines: pd.DataFrame
+    localization: pd.DataFrame
+    rejected: pd.DataFrame
+    audits: Sequence[Mapping[str, Any]]
+    misclassified: Sequence[pd.DataFrame]
+    run_plots: Sequence[str]
+    accuracy_plot: str
+    structures: str
+    settings: str
+
+
+def page(inputs: Inputs) -> str:
+    """HTML of the page."""
+    content = "\n".join(
+        [
+            "<h1>Accuracy of the campaign</h1>",
+            _results(inputs),
+            '<section id="detail" hidden></section>',
+            f'<figure style="margin: 12px 0">{inline_svg(inputs.accuracy_plot)}</figure>',
+            _comparisons(inputs.comparisons),
+            _statistics(inputs.statistics),
+            _baselines(inputs.baselines),
+            _localization(inputs.localization),
+            _cost(inputs.table, inputs.audits),
+            _rejected(inputs.rejected),
+            f"<h2>Settings</h2><pre>{escape(inputs.settings)}</pre>",
+            _versions(inputs.audits),
+            *(_run(inputs, i) for i in range(len(inputs.table))),
+        ]
     )
-    versions = sorted({item for audit in audits for item in audit.get("versions", {}).items()})
-    sections = [
-        _section(
-            "Accuracy",
-            "Per cent, on hosts whose formula was not trained on, with 95 % intervals from a "
-            "bootstrap over hosts; half of the structures are pristine, so guessing gives 50. Best "
-            "epoch: chosen on the test hosts, as the published figures were.",
-            table[KEY].assign(
-                accuracy=_interval(table, "accuracy"),
-                **{
-                    "best epoch": table["accuracy_best_epoch"].map(percent),
-                    "published": table["published"].map(percent),
-                    "hosts": table["n_hosts"],
-                    "test structures": table["n_test"],
-                },
-            ),
-        ),
-        _section(
-            "Differences",
-            "Accuracy of the second network less that of the first, in percentage points, paired "
-            "by structure; how many structures only one of the two had right; p-value of the exact "
-            "McNemar test.",
-            comparisons[["defect", "supercell"]].assign(
-                first=comparisons["first_pooling"] + ", " + comparisons["first_convolution"],
-                second=comparisons["second_pooling"] + ", " + comparisons["second_convolution"],
-                difference=_interval(comparisons, "difference"),
-                **{
-                    "only first right": comparisons["only_first_right"],
-                    "only second right": comparisons["only_second_right"],
-                    "McNemar p": comparisons["mcnemar_p"].map("{:.1e}".format),
-                },
-            ),
-        ),
-        _section(
-            "Other measures",
-            "Sensitivity and specificity are the shares of defective and of pristine structures "
-            "found as such; Brier score: 0 is perfect, 0.25 says one half.",
-            statistics[KEY].assign(
-                **{
-                    "balanced accuracy (%)": statistics["balanced_accuracy"].map(percent),
-                    "sensitivity (%)": statistics["sensitivity"].map(percent),
-                    "specificity (%)": statistics["specificity"].map(percent),
-                    "ROC AUC": statistics["roc_auc"].map("{:.3f}".format),
-                    "Brier": statistics["brier"].map("{:.3f}".format),
-                    "worst fold (%)": statistics["accuracy_worst_fold"].map(percent),
-                    "best fold (%)": statistics["accuracy_best_fold"].map(percent),
-                }
-            ),
-        ),
-        _section(
-            "Without a graph",
-            "Accuracy (%) of what sees composition and number of atoms alone, on the same "
-            "structures. Divisibility learns nothing: it calls a supercell pristine if its number "
-            "of cells divides the number of atoms of each element.",
-            baselines[["defect", "supercell", "baseline", "split"]].assign(
-                accuracy=_interval(baselines, "accuracy")
-            ),
-        ),
-        _section(
-            "Where the defect is",
-            "How often (%) the site that a network picks in a defective structure is the defect "
-            "(for a vacancy: a neighbor), or the defect or a neighbor, against a site drawn at "
-            "random; distance to the defect in Å.",
-            localization[[*KEY, "method"]].assign(
-                hit=_interval(localization, "hit_rate"),
-                **{
-                    "hit by chance": localization["hit_rate_chance"].map(percent),
-                    "near": _interval(localization, "near_rate"),
-                    "near by chance": localization["near_rate_chance"].map(percent),
-                    "median distance (Å)": localization["distance_median"].map("{:.2f}".format),
-                    "mean distance (Å)": localization["distance_mean"].map("{:.2f}".format),
-                    "at random (Å)": localization["distance_chance"].map("{:.2f}".format),
-                },
-            ),
-        ),
-        _section("Cost", "One row an entry of the table.", cost),
-        _section(
-            "Hosts left out",
-            f"{len(rejected)} in all; materials/rejected.csv has every one.",
-            counts,
-        ),
-        _section("", f"The first {SHOWN}:" if len(rejected) > SHOWN else "", rejected.head(SHOWN)),
-        f"<h2>Settings</h2><pre>{escape(settings)}</pre>",
-        _section("Software", "", pd.DataFrame(versions, columns=["package", "version"])),
+    data = json.dumps(inputs.structures).replace("<", "\\u003c")
+    before, rest = PAGE.read_text(encoding="utf-8").split("$CONTENT")
+    middle, after = rest.split("$STRUCTURES")
+    return "".join((before, content, middle, data, after))
+
+
+def inline_svg(text: str) -> str:
+    """SVG element of a file, without the XML declaration, document type and metadata."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return text[text.index("<svg") :]
+
+
+def _section(title: str, note: str, body: str) -> str:
+    return f"<h2>{escape(title)}</h2><p>{escape(note)}</p>{body}"
+
+
+def _interval(frame: pd.DataFrame, name: str, title: str = "95 % interval") -> Column:
+    low, high = frame[f"{name}_low"], frame[f"{name}_high"]
+    texts = [f"{percent(a)} to {percent(b)}" for a, b in zip(low, high, strict=True)]
+    return Column(title, list(low), texts)
+
+
+def _results(inputs: Inputs) -> str:
+    table = inputs.table
+    differing = str(table["published_differences"].iloc[0])
+    wrong = pd.Series([len(one) for one in inputs.misclassified])
+    columns = [
+        *columns_of(table, RUN_KEY),
+        number("accuracy (%)", table["accuracy"], percent, colored=True),
+        _interval(table, "accuracy"),
+        number("best epoch (%)", table["accuracy_best_epoch"], percent, colored=True),
+        number(f"{published.label(differing)} (%)", table["published"], percent, colored=True),
+        number("hosts", table["n_hosts"], "{:.0f}"),
+        number("test structures", table["n_test"], "{:.0f}"),
+        number("misclassified", wrong, "{:.0f}"),
+        number("time (s)", table["seconds"], "{:.1f}"),
+        Column("device", list(table["device"])),
     ]
+    body = html_table("table", columns, [f"run-{i}" for i in range(len(table))])
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<link rel="icon" href="data:,"><title>Campaign</title>'
-        f"<style>{STYLE}</style></head><body><main><h1>The campaign in figures</h1>\n"
-        + "\n".join(sections)
-        + "\n</main></body></html>\n"
+        "<p>Binary classification, defective or pristine, on hosts whose formulas were not in the "
+        "training set; guessing gives 50 %. Intervals: 95 %, bootstrap over hosts. Best epoch: "
+        "chosen on the test hosts, which is biased upward. "
+        f"{escape(published.note(differing))} "
+        "Click a header to sort, a row to see the run, its plots, its structures in 3D and its "
+        f"misclassified structures.</p>{body}"
     )
 
 
-def _section(title: str, note: str, frame: pd.DataFrame) -> str:
-    heading = f"<h2>{escape(title)}</h2>" if title else ""
-    body = frame.to_html(index=False, border=0, na_rep="–") if len(frame) else "<p>none</p>"
-    return f'{heading}<p>{escape(note)}</p><div class="wide">{body}</div>'
+def _run(inputs: Inputs, i: int) -> str:
+    run = inputs.table.iloc[i]
+    key = [str(run[name]) for name in RUN_KEY]
+    same = (inputs.localization[RUN_KEY] == run[RUN_KEY]).all(axis=1)
+    picture = base64.b64encode(inputs.run_plots[i].encode()).decode()
+    wrong = inputs.misclassified[i]
+    note = f"The first {SHOWN} of {len(wrong)}; predictions.csv has all." * (len(wrong) > SHOWN)
+    folder = "/".join(("results/training", *key))
+    button = (
+        f'<button type="button" class="show-structures" data-defect="{escape(key[0])}" '
+        f'data-supercell="{escape(key[1])}">structures in 3D</button>'
+    )
+    return (
+        f'<template id="run-{i}"><h2>{escape(" ".join(key))}</h2>'
+        f"<p>Files: {escape(folder)}</p>"
+        f'<img alt="learning curves and probabilities" src="data:image/svg+xml;base64,{picture}">'
+        f"<p>{button if inputs.structures else ''}</p>"
+        '<div class="structures"></div>'
+        f"<h3>Localization</h3>{_localization_table(inputs.localization[same])}"
+        f"<h3>Misclassified structures: {len(wrong)}</h3><p>{note}</p>{_wrong(wrong)}</template>"
+    )
 
 
-def _interval(frame: pd.DataFrame, name: str) -> pd.Series:
-    ends = [frame[f"{name}{end}"].map(percent) for end in ("", "_low", "_high")]
-    return ends[0] + " (" + ends[1] + " to " + ends[2] + ")"
+def _wrong(wrong: pd.DataFrame) -> str:
+    shown = wrong.head(SHOWN)
+    truth = ["defective" if label else "pristine" for label in shown["label"]]
+    columns = [
+        *columns_of(shown, ["structure", "formula", "name"]),
+        Column("truth", truth),
+        number("probability of a defect", shown["probability"], "{:.3f}"),
+        number("wrong in", shown["n_wrong"], "{:.0f}"),
+        number("of repeats", shown["repeats"], "{:.0f}"),
+    ]
+    return html_table("misclassified", columns)
 
 
-def _number(value: Any) -> str:
-    return "–" if value is None else f"{value:.0f}"
+def _comparisons(frame: pd.DataFrame) -> str:
+    columns = [
+        *columns_of(frame, ["defect", "supercell"]),
+        Column("first", list(frame["first_pooling"] + ", " + frame["first_convolution"])),
+        Column("second", list(frame["second_pooling"] + ", " + frame["second_convolution"])),
+        number("difference (points)", frame["difference"], percent),
+        _interval(frame, "difference"),
+        number("only first correct", frame["only_first_correct"], "{:.0f}"),
+        number("only second correct", frame["only_second_correct"], "{:.0f}"),
+        number("McNemar p", frame["mcnemar_p"], "{:.1e}"),
+    ]
+    return _section(
+        "Paired differences",
+        "Accuracy of the second network minus that of the first in percentage points, paired by "
+        "structure; number of structures that only one of them classified correctly; p-value of "
+        "the exact McNemar test.",
+        html_table("comparisons", columns),
+    )
+
+
+def _statistics(frame: pd.DataFrame) -> str:
+    shares = {
+        "balanced accuracy (%)": "balanced_accuracy",
+        "sensitivity (%)": "sensitivity",
+        "specificity (%)": "specificity",
+        "worst fold (%)": "accuracy_worst_fold",
+        "best fold (%)": "accuracy_best_fold",
+    }
+    columns = [
+        *columns_of(frame, RUN_KEY),
+        *(number(title, frame[name], percent) for title, name in shares.items()),
+        number("ROC AUC", frame["roc_auc"], "{:.3f}"),
+        number("Brier score", frame["brier"], "{:.3f}"),
+    ]
+    return _section(
+        "Other metrics",
+        "Sensitivity: share of defective structures classified as defective. Specificity: share of "
+        "pristine structures classified as pristine. Brier score: 0.25 if every probability is "
+        "0.5.",
+        html_table("statistics", columns),
+    )
+
+
+def _baselines(frame: pd.DataFrame) -> str:
+    columns = [
+        *columns_of(frame, ["defect", "supercell", "baseline", "split"]),
+        number("accuracy (%)", frame["accuracy"], percent, colored=True),
+        _interval(frame, "accuracy"),
+    ]
+    return _section(
+        "Baselines without a graph",
+        "Classifiers that see only the composition and the number of atoms, on the same "
+        "structures. Divisibility needs no training: it calls a supercell pristine if the number "
+        "of its cells divides the number of atoms of each element.",
+        html_table("baselines", columns),
+    )
+
+
+def _localization(frame: pd.DataFrame) -> str:
+    return _section(
+        "Localization",
+        "Accuracy: share of defective structures in which the site that the network picks is the "
+        "defect or, for a vacancy, a nearest neighbor of it; random: the same for a random site. "
+        "Closest images: number of periodic images of the defect at the same smallest distance "
+        "from the picked site. In a 2x2 supercell, picks for vacancies are often midway between "
+        "several images of the vacancy. They are then farther from it than a random site, which "
+        "does not mean that the network misses the vacancy. Judge localization in supercells "
+        "where the picks have one closest image.",
+        _localization_table(frame, RUN_KEY),
+    )
+
+
+def _localization_table(frame: pd.DataFrame, key: Sequence[str] = ()) -> str:
+    columns = [
+        *columns_of(frame, [*key, "method"]),
+        number("accuracy (%)", frame["accuracy"], percent),
+        _interval(frame, "accuracy"),
+        number("random (%)", frame["accuracy_chance"], percent),
+        number("defect or neighbor (%)", frame["near"], percent),
+        number("random (%)", frame["near_chance"], percent),
+        number("median distance (Å)", frame["distance_median"], "{:.2f}"),
+        number("mean distance (Å)", frame["distance_mean"], "{:.2f}"),
+        number("random (Å)", frame["distance_chance"], "{:.2f}"),
+        number("closest images", frame["n_images"], "{:.1f}"),
+        number("random", frame["n_images_chance"], "{:.1f}"),
+    ]
+    return html_table("localization", columns)
+
+
+def _cost(table: pd.DataFrame, audits: Sequence[Mapping[str, Any]]) -> str:
+    def of(name: str) -> pd.Series:
+        return pd.Series([audit.get(name) for audit in audits], dtype=float)
+
+    columns = [
+        *columns_of(table, RUN_KEY),
+        number("training and test (s)", of("seconds"), "{:.1f}"),
+        number("graphs per second", of("graphs_per_second"), "{:.0f}"),
+        number("peak memory (MiB)", of("peak_memory_mib"), "{:.0f}"),
+        Column("device", [str(audit["device"]) for audit in audits]),
+        Column("node", [str(audit.get("node", "")) for audit in audits]),
+    ]
+    return _section("Cost", "Training and test of each run.", html_table("cost", columns))
+
+
+def _rejected(frame: pd.DataFrame) -> str:
+    counts = frame["reason"].value_counts()
+    summary = [Column("reason", list(counts.index)), Column("hosts", list(counts))]
+    names = [name for name in ("id", "formula", "reason", "message") if name in frame]
+    note = f"The first {SHOWN}:" if len(frame) > SHOWN else ""
+    return _section(
+        "Hosts not used",
+        f"{len(frame)} in all; results/materials/rejected.csv lists them.",
+        html_table("rejected_reasons", summary)
+        + (f"<p>{note}</p>{html_table('rejected', columns_of(frame.head(SHOWN), names))}"
+           if len(frame) else ""),
+    )  # fmt: skip
+
+
+def _versions(audits: Sequence[Mapping[str, Any]]) -> str:
+    versions = sorted({item for audit in audits for item in audit.get("versions", {}).items()})
+    columns = [
+        Column("package", [package for package, _ in versions]),
+        Column("version", [version for _, version in versions]),
+    ]
+    return _section("Software", "", html_table("versions", columns))

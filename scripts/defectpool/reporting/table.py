@@ -1,7 +1,7 @@
-"""The table: accuracy of each entry with its interval, beside the published figure."""
+"""Results table: accuracy of each run with its confidence interval, and published values."""
 
 from collections.abc import Iterable, Mapping
-from math import isnan, nan
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,19 @@ import numpy as np
 import pandas as pd
 
 from defectpool.evaluation import statistics
-from defectpool.runtime.atomic_write import replacing
+from defectpool.evaluation.tables import RUN_KEY, write_csv
+from defectpool.reporting import published
 
-PUBLISHED = "published.csv"
+__all__ = [
+    "COLUMNS", "COMPARISON_COLUMNS", "comparison_rows", "markdown", "percent", "read_csv",
+    "run_row", "statistics_row", "table", "write_csv",
+]  # fmt: skip
 
-KEY = ["defect", "supercell", "pooling", "convolution"]
 COLUMNS = [
-    *KEY,
+    *RUN_KEY,
     "accuracy", "accuracy_low", "accuracy_high", "accuracy_best_epoch", "n_hosts", "n_test",
     "published", "seconds", "device",
-    "accuracy_best_epoch_low", "accuracy_best_epoch_high", "repeats",
+    "accuracy_best_epoch_low", "accuracy_best_epoch_high", "repeats", "published_differences",
 ]  # fmt: skip
 
 
@@ -26,52 +29,40 @@ COMPARISON_COLUMNS = [
     "defect", "supercell",
     "first_pooling", "first_convolution", "second_pooling", "second_convolution",
     "difference", "difference_low", "difference_high",
-    "only_first_right", "only_second_right", "mcnemar_p", "n_hosts", "n_test",
+    "only_first_correct", "only_second_correct", "mcnemar_p", "n_hosts", "n_test",
 ]  # fmt: skip
 
 
-def published() -> pd.DataFrame:
-    """Read the published accuracies as fractions of 1; NaN: none given.
-
-    They were got with the gated convolution and, as far as can be told, with the epoch chosen on
-    the test structures.
-    """
-    return pd.read_csv(Path(__file__).parent / PUBLISHED, keep_default_na=True)
-
-
-def published_accuracy(defect: str, supercell: str, pooling: str, convolution: str) -> float:
-    """Return the published accuracy of an entry as a fraction of 1, or NaN."""
-    if convolution != "gated":
-        return nan
-    rows = published().query(
-        "defect == @defect and supercell == @supercell and pooling == @pooling"
-    )
-    return float(rows["accuracy"].iloc[0]) if len(rows) else nan
-
-
-def entry_row(
-    predictions: pd.DataFrame, audit: Mapping[str, Any], key: Mapping[str, str], resamples: int
+def run_row(
+    predictions: pd.DataFrame,
+    audit: Mapping[str, Any],
+    key: Mapping[str, str],
+    resamples: int,
+    differences: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Row of the table for one entry.
+    """Row of the table for one run.
 
     Parameters
     ----------
     predictions
-        As `predictions.read_predictions` gives them.
+        As `predictions.read_predictions` returns them.
     audit
         The training's audit record (`seconds`, `device`).
     key
-        `defect`, `supercell`, `pooling` and `convolution` of the entry.
+        `defect`, `supercell`, `pooling` and `convolution` of the run.
     resamples
         Bootstrap resamples of the hosts.
+    differences
+        Configuration keys that differ from the published protocol (`published.differences`).
     """
     best = statistics.accuracy(predictions, resamples, column="probability_best_epoch")
-    entry = {name: key[name] for name in KEY}
-    return entry | {
+    run = {name: key[name] for name in RUN_KEY}
+    return run | {
         **statistics.accuracy(predictions, resamples).columns("accuracy"),
         **best.columns("accuracy_best_epoch"),
         **statistics.counts(predictions),
-        "published": published_accuracy(**entry),
+        "published": published.accuracy(**run),
+        "published_differences": " ".join(differences),
         "seconds": float(audit["seconds"]),
         "device": str(audit["device"]),
         "repeats": int(predictions["repeat"].nunique()),
@@ -81,23 +72,23 @@ def entry_row(
 def statistics_row(
     predictions: pd.DataFrame, key: Mapping[str, str], resamples: int
 ) -> dict[str, Any]:
-    """Row of `results/statistics.csv` for one entry."""
-    return {name: key[name] for name in KEY} | statistics.entry(predictions, resamples)
+    """Row of `results/statistics.csv` for one run."""
+    return {name: key[name] for name in RUN_KEY} | statistics.run_metrics(predictions, resamples)
 
 
 def comparison_rows(
-    entries: Iterable[tuple[Mapping[str, str], pd.DataFrame]], resamples: int
+    runs: Iterable[tuple[Mapping[str, str], pd.DataFrame]], resamples: int
 ) -> list[dict[str, Any]]:
-    """Rows of `results/comparisons.csv`: each two poolings (or convolutions) of a defect and cell.
+    """Rows of `results/comparisons.csv`: all pairs of runs on the same defect and supercell.
 
     Parameters
     ----------
-    entries
-        Key and predictions of each entry, in the table's order.
+    runs
+        Key and predictions of each run, in the table's order.
     """
     rows = []
     done: dict[tuple[str, str], list[tuple[Mapping[str, str], pd.DataFrame]]] = {}
-    for key, predictions in entries:
+    for key, predictions in runs:
         before = done.setdefault((key["defect"], key["supercell"]), [])
         for other, reference in before:
             rows.append(
@@ -116,65 +107,64 @@ def comparison_rows(
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Put the rows of all entries together in the fixed order of columns."""
+    """Table of all runs with its columns in a fixed order."""
     return pd.DataFrame(list(rows), columns=COLUMNS)
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table with six significant digits: the same bytes for the same figures."""
-    with replacing(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-
-
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table that `write_csv` wrote."""
-    return pd.read_csv(path)
+    """Read `results/table.csv`."""
+    frame = pd.read_csv(path, dtype={"published_differences": str})
+    return frame.assign(published_differences=frame["published_differences"].fillna(""))
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """Set the table in the layout of the published one: ours beside theirs, in per cent.
+    """Table in Markdown, in the layout of the published one, in percent.
 
-    One row a defect and supercell; for each pooling the accuracy with its 95 % interval, the
-    accuracy with the epoch chosen on the test structures, and the published figure.
+    One row per defect and supercell. For each pooling: the accuracy with its 95 % interval, the
+    accuracy at the epoch chosen on the test structures, and the published value.
     """
     several = frame["convolution"].nunique() > 1
-    kinds = list(dict.fromkeys(zip(frame["pooling"], frame["convolution"], strict=True)))
+    networks = list(dict.fromkeys(zip(frame["pooling"], frame["convolution"], strict=True)))
+    differing = str(frame["published_differences"].iloc[0])
     header = ["Defect", "Supercell"]
-    for pooling, convolution in kinds:
+    for pooling, convolution in networks:
         name = f"{pooling}, {convolution}" if several else pooling
-        header += [f"**{name}**", f"{name}, best epoch", f"{name}, published"]
+        header += [f"**{name}**", f"{name}, best epoch", f"{name}, {published.label(differing)}"]
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
-    cells = {tuple(row[name] for name in KEY): row for row in frame.to_dict("records")}
+    runs = {tuple(row[name] for name in RUN_KEY): row for row in frame.to_dict("records")}
     for defect, supercell in dict.fromkeys(zip(frame["defect"], frame["supercell"], strict=True)):
         line = [str(defect), f"{supercell}x1" if "_" not in supercell else str(supercell)]
-        for pooling, convolution in kinds:
-            place = (defect, supercell, pooling, convolution)
-            if place in cells:
-                row = cells[place]
-                line += [
-                    f"**{percent(row['accuracy'])}** "
-                    f"({percent(row['accuracy_low'])}–{percent(row['accuracy_high'])})",
-                    percent(row["accuracy_best_epoch"]),
-                    percent(row["published"]),
-                ]
-            else:
-                line += ["–"] * 3
+        for network in networks:
+            line += _markdown_cells(runs.get((defect, supercell, *network)))
         lines.append(line)
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    hosts, tests = _range(frame["n_hosts"]), _range(frame["n_test"])
+    return f"# Accuracy in percent\n\n{body}\n\n{_markdown_note(frame, differing)}\n"
+
+
+def _markdown_cells(run: Mapping[Any, Any] | None) -> list[str]:
+    if run is None:
+        return ["–"] * 3
+    interval = f"{percent(run['accuracy_low'])}–{percent(run['accuracy_high'])}"
+    return [
+        f"**{percent(run['accuracy'])}** ({interval})",
+        percent(run["accuracy_best_epoch"]),
+        percent(run["published"]),
+    ]
+
+
+def _markdown_note(frame: pd.DataFrame, differing: str) -> str:
     return (
-        "# Accuracy in per cent: is there a defect?\n\n"
-        f"{body}\n\n"
-        f"{hosts} hosts and {tests} test structures an entry, half of them pristine, so guessing "
-        "gives 50. In bold: tested on hosts of formulas that were not trained on, with the epoch "
-        "chosen on validation formulas; in brackets its 95 % interval from a bootstrap over hosts. "
-        "*Best epoch*: with the epoch chosen on the test hosts themselves, which flatters, as the "
-        "published table has it. –: not reported or not run.\n"
+        f"Binary classification, defective or pristine: {_range(frame['n_hosts'])} hosts and "
+        f"{_range(frame['n_test'])} test structures per run, half of them pristine, so guessing "
+        "gives 50. Bold: accuracy on hosts whose formulas were not in the training set, at the "
+        "epoch chosen on validation formulas, with its 95 % interval from a bootstrap over hosts. "
+        "Best epoch: accuracy at the epoch chosen on the test hosts, which is biased upward. "
+        f"{published.note(differing)} –: not reported or not run."
     )
 
 
 def percent(fraction: float) -> str:
-    """Write a fraction of 1 in per cent with one decimal; a dash where there is none."""
+    """Format a fraction of 1 in percent with one decimal, or a dash for NaN."""
     return "–" if isnan(fraction) else f"{100 * fraction:.1f}"
 
 

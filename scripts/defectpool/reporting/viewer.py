@@ -1,4 +1,4 @@
-"""A page that shows structures in 3D, the defect and the site that each network picked.
+"""Viewer page: structures in 3D with the defect and the site that each network picked.
 
 The page is one file that needs no network: 3Dmol.js 2.5.5 (N. Rego and D. Koes, Bioinformatics 31,
 1322 (2015); BSD 3-Clause, `3Dmol-LICENSE.txt`) is part of it, unchanged as the npm package `3dmol`
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from defectpool.runtime.atomic_write import write_text
 from defectpool.runtime.hashing import digest
 
 if TYPE_CHECKING:
@@ -27,68 +26,68 @@ LIBRARY = "3Dmol-min.js"
 PAGE = "viewer.html"
 
 METHODS = {
-    "wins": "largest in most features",
-    "deviation": "deviates most from its element",
-    "standardized": "deviates most from its element, in standard deviations",
-    "gradient": "adds most to the logit (gradient × feature)",
+    "argmax_count": "maximum of most features",
+    "deviation": "largest deviation from its element",
+    "z_score": "largest z-score within its element",
+    "gradient": "largest contribution to the logit (gradient × feature)",
 }
 
 
 def choose(located: pd.DataFrame, each: int = 2) -> list[str]:
-    """Choose structures to show: those found and those missed by turns, drawn by a hash.
+    """Structures to show: correct and wrong picks in turn, sampled by a hash of the structure.
 
     Parameters
     ----------
     located
-        Rows of `localization.locate`, with pooling and convolution; those of max pooling decide,
-        or else of the first entry.
+        Rows of `localization.locate`, with pooling and convolution. The picks of max pooling
+        decide, or those of the first run if there is none.
     each
         How many to choose.
 
     Returns
     -------
     list of str
-        Ids of defective structures; a hit first, where there is one.
+        Ids of defective structures; first one with a correct pick, if there is any.
     """
-    judged = located[located["method"] == "wins"] if "wins" in set(located["method"]) else located
-    own = judged.drop_duplicates("structure")
-    hits, misses = (
+    preferred = located[located["method"] == "argmax_count"]
+    own = (preferred if len(preferred) else located).drop_duplicates("structure")
+    correct, wrong = (
         sorted(own.loc[rows, "structure"], key=lambda name: digest("show", name))
-        for rows in (own["hit"] >= 0.5, own["hit"] < 0.5)
+        for rows in (own["correct"] >= 0.5, own["correct"] < 0.5)
     )
     chosen: list[str] = []
-    while len(chosen) < each and (hits or misses):
-        for pile in (hits, misses):
-            if pile and len(chosen) < each:
-                chosen.append(pile.pop(0))
+    while len(chosen) < each and (correct or wrong):
+        for group in (correct, wrong):
+            if group and len(chosen) < each:
+                chosen.append(group.pop(0))
     return chosen
 
 
-def twins(
+def pairs(
     structures: Iterable[DefectStructure], chosen: Sequence[str]
 ) -> dict[str, tuple[DefectStructure, DefectStructure]]:
-    """Return the pristine and the defective supercell of each chosen structure, by its id."""
+    """Pristine and defective supercell of each chosen structure, by its id."""
     pristine: dict[str, DefectStructure] = {}
     defective: dict[str, DefectStructure] = {}
-    pairs = set()
+    shown = set()
     for structure in structures:
         if structure.structure in chosen:
             defective[structure.pair] = structure
-            pairs.add(structure.pair)
+            shown.add(structure.pair)
         if structure.label == 0:
             pristine[structure.pair] = structure
-    return {defective[pair].structure: (pristine[pair], defective[pair]) for pair in sorted(pairs)}
+    return {defective[pair].structure: (pristine[pair], defective[pair]) for pair in sorted(shown)}
 
 
 def example(
     pristine: DefectStructure, defective: DefectStructure, picks: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Put together what the page shows of a pair of structures.
+    """Pair of structures with the defect and the picked sites, as the page needs it.
 
     Parameters
     ----------
     pristine, defective
-        The twins.
+        The pair.
     picks
         Rows of `localization.locate` for the defective one, with pooling and convolution.
     """
@@ -96,6 +95,7 @@ def example(
     cell, z = atoms.cell.array, float(pristine.atoms.positions[:, 2].mean())
     symbols = sorted({*pristine.atoms.symbols, *atoms.symbols})
     return {
+        "group": f"{defective.defect} {defective.supercell}",
         "title": f"{defective.defect} {defective.name} in {defective.formula} "
         f"({defective.host}), {defective.supercell}",
         "caption": f"defective: {_words(defective)}",
@@ -138,11 +138,6 @@ def page(examples: Sequence[Mapping[str, Any]]) -> str:
     return "".join((before, notice, library, middle, data, after))
 
 
-def write(examples: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the page."""
-    write_text(path, page(examples))
-
-
 def _network(row: Mapping[str, Any]) -> str:
     pooling, convolution = str(row["pooling"]), str(row["convolution"])
     return pooling if convolution == "gated" else f"{pooling}, {convolution}"
@@ -159,7 +154,7 @@ def _words(structure: DefectStructure) -> str:
     if structure.defect == "vacancy":
         return f"{structure.replaced} is missing"
     if structure.defect == "interstitial":
-        return f"{structure.species} is added ({structure.kind})"
+        return f"{structure.species} is added ({structure.site_type})"
     return f"{structure.species} in place of {structure.replaced}"
 
 

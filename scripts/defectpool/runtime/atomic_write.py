@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import filecmp
 import os
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], keep_equal: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name; rename it when the block ends without an error.
 
     A reader never sees half a file, and a writer that is killed leaves the old one.
@@ -23,6 +24,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ----------
     path
         The file to write. Its folder is made if it is missing.
+    keep_equal
+        Leave a file that has the same bytes as it is, its time included.
 
     Yields
     ------
@@ -35,6 +38,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = final.with_name(f".{uuid.uuid4().hex[:8]}.{final.name}")
     try:
         yield temporary
+        if keep_equal and final.is_file() and filecmp.cmp(temporary, final, shallow=False):
+            return
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(final)

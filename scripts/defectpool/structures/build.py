@@ -1,4 +1,4 @@
-"""Hosts become defective supercells, each with its pristine supercell."""
+"""Defective supercells of hosts, each with the pristine supercell of the same size."""
 
 from collections.abc import Iterable, Iterator
 
@@ -24,11 +24,14 @@ from defectpool.structures.supercell import (
 )
 from defectpool.structures.symmetry import NoSymmetry, layer_symmetry
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
 
 def build_structures(
     hosts: Iterable[Host], defect: str, supercell: str, settings: StructuresSettings
 ) -> tuple[list[DefectStructure], list[Skipped]]:
-    """Put one type of defect into hosts.
+    """Build the defective and pristine supercells of hosts for one type of defect.
 
     Parameters
     ----------
@@ -44,8 +47,8 @@ def build_structures(
     Returns
     -------
     tuple of lists
-        The structures in order of host and defect, each defective one followed by its pristine supercell;
-        and what was left out, with a reason code.
+        The structures in order of host and defect, each defective supercell followed by its
+        pristine supercell; and what was left out, with a reason code.
     """
     structures: list[DefectStructure] = []
     skipped: list[Skipped] = []
@@ -61,7 +64,7 @@ def build_structures(
 def build_host(
     host: Host, defect: str, label: str, settings: StructuresSettings
 ) -> Iterator[tuple[DefectStructure, DefectStructure] | Skipped]:
-    """Twins (defective, pristine) of one host, or why there are none; see `build_structures`."""
+    """Pairs (defective, pristine) of one host, or why there are none; see `build_structures`."""
     atoms = strained(host.atoms, settings.strain)
     try:
         symmetry = layer_symmetry(atoms, settings.symprec)
@@ -79,27 +82,27 @@ def build_host(
     if distance < wanted and settings.too_close == "enlarge":
         layout = enlarged(layout, cell, wanted)
         distance = image_distance(layout, cell)
-    for found in choose(candidates, host.id, settings):
+    for found in sample(candidates, host.id, settings):
         name = f"{found.name}.{found.index}"
         if distance < wanted:
             message = f"images are {distance:.3f} Å apart, less than {wanted:g} Å"
             yield Skipped(host.id, defect, label, name, "images_too_close", message)
             continue
         try:
-            yield _twins(host, atoms, found, layout, settings)
+            yield _pair(host, atoms, found, layout, settings)
         except NoDefect as error:
             yield Skipped(host.id, defect, label, name, error.reason, str(error))
 
 
-def choose(
+def sample(
     candidates: list[PointDefect], host: str, settings: StructuresSettings
 ) -> list[PointDefect]:
-    """Draw `settings.choose` of a host's defects, or all.
+    """Sample `settings.choose` of a host's defects, or take all.
 
-    Each name (`v_Mo`, `H_i`) and each of its defects has a lot of its own, from the seed, the host
-    and what it is. The names are served in turn, so that each species has the same chance however
-    many inequivalent sites there are for it. The draw depends neither on other hosts nor on the
-    supercell, and a larger number keeps what a smaller one has drawn.
+    Each name (`v_Mo`, `H_i`) and each of its defects has a random key: a hash of the seed, the host
+    and the defect. The names take turns, so that each species has the same chance however many
+    inequivalent sites it has. The sample depends neither on other hosts nor on the supercell, and a
+    larger sample contains each smaller one.
     """
     if settings.choose == "all" or settings.choose >= len(candidates):
         return candidates
@@ -110,24 +113,30 @@ def choose(
     turns = []
     for name, group in named.items():
         group.sort(key=lambda d: seed(settings.seed, host, d.type, d.name, d.index))
-        lot = seed(settings.seed, host, group[0].type, name)
-        turns += [(turn, lot, found) for turn, found in enumerate(group)]
+        key = seed(settings.seed, host, group[0].type, name)
+        turns += [(turn, key, found) for turn, found in enumerate(group)]
     turns.sort(key=lambda turn: turn[:2])
-    drawn = [found for *_, found in turns[: settings.choose]]
-    return sorted(drawn, key=lambda found: (found.name, found.index))
+    sampled = [found for *_, found in turns[: settings.choose]]
+    return sorted(sampled, key=lambda found: (found.name, found.index))
 
 
-def _twins(
+def _pair(
     host: Host, atoms: Atoms, found: PointDefect, layout: Supercell, settings: StructuresSettings
 ) -> tuple[DefectStructure, DefectStructure]:
-    """Build the defective and the pristine supercell; `NoDefect` says why that cannot be."""
+    """Build the defective and the pristine supercell.
+
+    Raises
+    ------
+    NoDefect
+        If the defects do not fit into the supercell, or if no atom would be left.
+    """
     cell = vectors(layout, atoms.cell.array)
     pair = f"{host.id}:{found.name}.{found.index}:{layout.label}"
     positions = repeat(layout, atoms.positions, atoms.cell.array)
     numbers = np.repeat(atoms.numbers, len(layout.cells))
     places = _places(atoms, found, layout, settings, pair)
     if len(places) < settings.count:
-        room = f"room for {len(places)} of {settings.count} defects in a supercell"
+        room = f"a supercell has room for {len(places)} of {settings.count} defects"
         raise NoDefect("too_many_defects", room)
     members, cells = places.T
     where = found.positions[members] + layout.cells[cells] @ atoms.cell.array[:2]
@@ -141,29 +150,11 @@ def _twins(
         positions = positions + moves[: len(positions)]
         where = positions[sites] if found.sites else where + moves[len(positions) :]
 
-    match found.type:
-        case "vacancy":
-            left = np.ones(len(numbers), dtype=bool)
-            left[sites] = False
-            if not left.any():
-                raise NoDefect("nothing_left", "no atom is left in the supercell")
-            defective = numbers[left], positions[left]
-            defective_sites = np.array([], dtype=np.int64)
-        case "interstitial":
-            added = np.full(len(where), atomic_numbers[found.species])
-            defective = np.concatenate([numbers, added]), np.vstack([positions, where])
-            defective_sites = np.arange(len(numbers), len(numbers) + len(where))
-        case _:
-            changed = numbers.copy()
-            changed[sites] = atomic_numbers[found.species]
-            defective = changed, positions
-            defective_sites = sites
-
     def structure(
-        label: int, what: tuple[NDArray, NDArray], where_in_frame: NDArray
+        label: int, numbers: Ints, positions: Floats, defect_sites: Ints
     ) -> DefectStructure:
         return DefectStructure(
-            atoms=Atoms(numbers=what[0], positions=what[1], cell=cell, pbc=(True, True, False)),
+            atoms=Atoms(numbers=numbers, positions=positions, cell=cell, pbc=(True, True, False)),
             structure=pair if label else f"{pair}:pristine",
             pair=pair,
             host=host.id,
@@ -175,24 +166,46 @@ def _twins(
             species=found.species,
             replaced=found.replaced,
             position=where[0],
-            defect_sites=tuple(where_in_frame.tolist()),
+            defect_sites=tuple(defect_sites.tolist()),
             count=settings.count,
             multiplicity=found.multiplicity,
             site_symmetry=found.site_symmetry,
-            kind=found.kind,
+            site_type=found.site_type,
             free_radius=found.free_radius,
         )
 
-    return structure(1, defective, defective_sites), structure(0, (numbers, positions), sites)
+    defective = structure(1, *_with_defects(found, numbers, positions, where, sites))
+    return defective, structure(0, numbers, positions, sites)
+
+
+def _with_defects(
+    found: PointDefect, numbers: Ints, positions: Floats, where: Floats, sites: Ints
+) -> tuple[Ints, Floats, Ints]:
+    """Put defects into a supercell: its species and positions, and the sites of the defects."""
+    match found.type:
+        case "vacancy":
+            left = np.ones(len(numbers), dtype=bool)
+            left[sites] = False
+            if not left.any():
+                raise NoDefect("nothing_left", "no atom is left in the supercell")
+            return numbers[left], positions[left], np.array([], dtype=np.int64)
+        case "interstitial":
+            added = np.full(len(where), atomic_numbers[found.species])
+            defects = np.arange(len(numbers), len(numbers) + len(where))
+            return np.concatenate([numbers, added]), np.vstack([positions, where]), defects
+        case _:
+            changed = numbers.copy()
+            changed[sites] = atomic_numbers[found.species]
+            return changed, positions, sites
 
 
 def _places(
     atoms: Atoms, found: PointDefect, layout: Supercell, settings: StructuresSettings, pair: str
-) -> NDArray[np.int64]:
-    """Where the defects go, as rows (which of the equivalent sites, which cell).
+) -> Ints:
+    """Places of the defects, as rows (index of the equivalent site, index of the cell).
 
-    The first is the first equivalent site in the central cell. Further ones are drawn at random
-    from all equivalent sites of the supercell, each as far from the others as the config asks.
+    The first is the first equivalent site in the central cell. Further ones are sampled from all
+    equivalent sites of the supercell, with `min_image_distance` between any two.
     """
     first = np.array([[0, layout.center]])
     if settings.count == 1:

@@ -1,4 +1,4 @@
-"""Strain and thermal displacement, to try a classifier away from pristine lattices."""
+"""Strain and random displacements, to test a classifier on imperfect lattices."""
 
 import numpy as np
 from ase import Atoms

@@ -6,12 +6,12 @@ sets in space", 2003; Giesen and John, Comput. Geom. 39, 178 (2008)). These are 
 
 - void: a maximum, a cage of four or more atoms, as in other Voronoi-based searches;
 - hollow: the middle of a ring of three or more atoms in one plane (the in-plane voids of graphene
-  and h-BN are of this kind);
+  and h-BN, for instance);
 - bridge: halfway between two atoms.
 
 Since such a site lies inside the hull of its nearest atoms, it is never outside the layer, and
-nothing has to be cut off in the vacuum. All three are circumcentres of Delaunay simplices
-(tetrahedra, triangles, edges) that have an empty circumsphere and contain their circumcentre.
+nothing has to be cut off in the vacuum. All three are circumcenters of Delaunay simplices
+(tetrahedra, triangles, edges) that have an empty circumsphere and contain their circumcenter.
 
 Adatom sites are the same construction in the plane for the atoms that are visible from above (or
 below): top (above an atom), bridge (above the middle of two), hollow (above the middle of three or
@@ -41,12 +41,12 @@ from defectpool.structures.symmetry import (
 
 Array = NDArray[np.float64]
 
-KINDS = ("bridge", "hollow", "void")  # by the dimension of the hull of the nearest atoms
+SITE_TYPES = ("bridge", "hollow", "void")  # by the dimension of the hull of the nearest atoms
 ADATOMS = ("adatom-top", "adatom-bridge", "adatom-hollow")
-MERGE = 0.5  # Å; of two sites as near as this, the one with less room is left out
+MERGE = 0.5  # Å; of two sites nearer than this, the one with less room is left out
 EMPTY = 1e-4  # Å; how far an atom may reach into a sphere that counts as empty
-SAME = 0.01  # Å; equal under the symmetry, which is exact in the idealised slab
-INSIDE = 1e-6  # how far outside its simplex, in barycentric coordinates, a circumcentre may lie
+SAME = 0.01  # Å; equal under the symmetry, which is exact in the idealized slab
+INSIDE = 1e-6  # how far outside its simplex, in barycentric coordinates, a circumcenter may lie
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Interstitial:
     Attributes
     ----------
     species
-        What would sit there.
-    kind
+        Species of the interstitial.
+    site_type
         void, hollow, bridge, adatom-top, adatom-bridge or adatom-hollow.
     positions
         The equivalent sites in Å, [multiplicity, 3].
@@ -68,7 +68,7 @@ class Interstitial:
     """
 
     species: str
-    kind: str
+    site_type: str
     positions: Array
     free_radius: float
     site_symmetry: str
@@ -77,7 +77,7 @@ class Interstitial:
 def find_interstitials(
     symmetry: LayerSymmetry,
     species: Sequence[str],
-    kinds: Sequence[str],
+    site_types: Sequence[str],
     min_separation: float,
     tolerance: float,
 ) -> Iterator[Interstitial]:
@@ -86,10 +86,10 @@ def find_interstitials(
     Parameters
     ----------
     symmetry
-        Layer symmetry of the host. The search is done in the idealised slab.
+        Layer symmetry of the host. The search is done in the idealized slab.
     species
         Species that are put in.
-    kinds
+    site_types
         Any of void, hollow, bridge, adatom.
     min_separation
         Smallest distance to any atom of the host, as a share of the sum of covalent radii
@@ -101,14 +101,14 @@ def find_interstitials(
     Yields
     ------
     Interstitial
-        With positions in the idealised slab.
+        With positions in the idealized slab.
     """
     slab = _Slab(symmetry.ideal)
     layer = _inequivalent(slab, symmetry, *_layer_sites(slab, tolerance))
     for name in species:
         radius = float(covalent_radii[atomic_numbers[name]])
-        sites = [site for site in layer if site[0] in kinds]
-        if "adatom" in kinds:
+        sites = [site for site in layer if site[0] in site_types]
+        if "adatom" in site_types:
             adatoms = _adatom_sites(slab, radius, tolerance)
             sites += _inequivalent(slab, symmetry, *adatoms)
         if not sites:
@@ -117,12 +117,12 @@ def find_interstitials(
         wide = np.all(distances >= min_separation * (slab.radii + radius) - EMPTY, axis=1)
         free = (distances - slab.radii).min(axis=1)
         for i in np.flatnonzero(wide):
-            kind, positions, group = sites[i]
-            yield Interstitial(name, kind, positions, float(free[i]), group)
+            site_type, positions, group = sites[i]
+            yield Interstitial(name, site_type, positions, float(free[i]), group)
 
 
 class _Slab:
-    """A slab with all images of its atoms that matter to points of the home cell."""
+    """A slab with all images of its atoms that are near the home cell."""
 
     def __init__(self, atoms: Atoms) -> None:
         self.cell = atoms.cell.array
@@ -154,7 +154,7 @@ class _Slab:
         return found @ self.home, index
 
     def at_home(self, points: Array) -> NDArray[np.bool_]:
-        """Which points lie in the home cell, its edges included."""
+        """Whether points lie in the home cell, its edges included."""
         scaled = (points @ self.home_inverse)[:, :2]
         return np.all((scaled > -INSIDE) & (scaled < 1 + INSIDE), axis=1)
 
@@ -165,9 +165,9 @@ class _Slab:
         return scaled @ self.home
 
     def shortest(self, difference: Array) -> Array:
-        """Shortest of the periodic images of vectors [..., 3], for all that matters here.
+        """Shortest of the periodic images of vectors [..., 3].
 
-        Exact for those shorter than half the shortest lattice vector.
+        Exact for vectors shorter than half the shortest lattice vector.
         """
         return in_plane_shift(difference @ self.home_inverse) @ self.home
 
@@ -187,7 +187,7 @@ class _Slab:
 
     def distances_to_atoms(self, points: Array) -> Array:
         """Distances in Å from points to the nearest image of each atom, [points, atoms]."""
-        rows = max(1, 200_000 // len(self.atoms))  # at a time, for the memory's sake
+        rows = max(1, 200_000 // len(self.atoms))  # at a time, to limit memory
         blocks = []
         for start in range(0, len(points), rows):
             nearest = self.shortest(points[start : start + rows, None] - self.atoms)
@@ -199,10 +199,10 @@ class _Slab:
 def critical_points(
     points: Array, guards: Array, scaled: Array | None = None
 ) -> tuple[Array, Array]:
-    """Circumcentres of all Delaunay simplices that contain their own.
+    """Circumcenters of all Delaunay simplices that contain their own.
 
     They are the saddles and maxima of the distance to the nearest point where the circumsphere is
-    empty, which has still to be asked.
+    empty, which the caller checks.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def critical_points(
     Returns
     -------
     tuple of arrays
-        Circumcentres [found, dimension] and circumradii [found]; equal ones are not yet merged.
+        Circumcenters [found, dimension] and circumradii [found]; equal ones are not yet merged.
     """
     simplices = np.sort(Delaunay(np.vstack([points, guards])).simplices, axis=1)
     simplices = simplices.astype(np.int64)
@@ -243,14 +243,14 @@ def critical_points(
         corner, edges, gram, lengths = corner[sound], edges[sound], gram[sound], lengths[sound]
         weights = np.linalg.solve(gram, lengths[..., None] / 2)[..., 0]
         inside = np.all(weights >= -INSIDE, axis=1) & (weights.sum(axis=1) <= 1 + INSIDE)
-        to_centre = np.einsum("fi,fid->fd", weights[inside], edges[inside])
-        centers.append(corner[inside] + to_centre)
-        radii.append(np.linalg.norm(to_centre, axis=1))
+        to_center = np.einsum("fi,fid->fd", weights[inside], edges[inside])
+        centers.append(corner[inside] + to_center)
+        radii.append(np.linalg.norm(to_center, axis=1))
     return np.vstack(centers), np.concatenate(radii)
 
 
 def _layer_sites(slab: _Slab, tolerance: float) -> tuple[Array, Array, NDArray[np.int64]]:
-    """Voids, hollows and bridges of the home cell: positions, room in Å, ranks in `KINDS`."""
+    """Voids, hollows and bridges of the home cell: positions, room in Å, ranks in `SITE_TYPES`."""
     far = 3 * slab.reach + np.ptp(slab.points[:, 2]) + 10
     guards = slab.points.mean(axis=0) + np.array([[0, 0, far], [0, 0, -far]])
     centers, radii = critical_points(slab.points, guards, slab.scaled)
@@ -274,7 +274,7 @@ def _dimensions(tree: cKDTree, points: Array, room: Array, tolerance: float) -> 
 
 
 def _merged(slab: _Slab, points: Array, room: Array, tolerance: float) -> tuple[Array, Array]:
-    """One site for each cluster, the roomiest; then none that has a roomier one within `MERGE`."""
+    """One site for each cluster, the widest; then drop sites with a wider one within `MERGE`."""
     points = slab.brought_home(points)
     count = len(points)
     i, j, vectors = slab.pairs(points, max(MERGE, tolerance))
@@ -284,16 +284,16 @@ def _merged(slab: _Slab, points: Array, room: Array, tolerance: float) -> tuple[
     number, cluster = connected_components(links, directed=False)
     best = np.zeros(number)
     np.maximum.at(best, cluster, room)
-    # The mean of the roomiest of a cluster, so that no order of the atoms decides, and each point
-    # weighs the same however many simplices gave it.
-    roomiest = room >= best[cluster] - EMPTY
-    crowd = np.bincount(i[distances <= SAME], minlength=count)
-    counted = (cluster[i] == cluster[j]) & roomiest[j]
+    # The mean of the widest points of a cluster does not depend on the order of the atoms. Each
+    # point has the same weight, however many simplices gave it.
+    widest = room >= best[cluster] - EMPTY
+    repeats = np.bincount(i[distances <= SAME], minlength=count)
+    counted = (cluster[i] == cluster[j]) & widest[j]
     i, j, vectors = i[counted], j[counted], vectors[counted]
-    weights = 1 / crowd[j]
+    weights = 1 / repeats[j]
     total = np.bincount(i, weights, count)
     moves = np.column_stack([np.bincount(i, weights * v, count) for v in vectors.T])
-    chosen = np.flatnonzero(roomiest)
+    chosen = np.flatnonzero(widest)
     chosen = chosen[np.unique(cluster[chosen], return_index=True)[1]]
     points = slab.brought_home(points[chosen] + moves[chosen] / total[chosen, None])
     i, j, _ = slab.pairs(points, MERGE)
@@ -309,8 +309,8 @@ def _inequivalent(
     room: Array,
     ranks: NDArray[np.int64],
 ) -> list[tuple[str, Array, str]]:
-    """One site of each orbit, moved onto its symmetry elements: kind, orbit in Å, site symmetry."""
-    names = (*KINDS, *ADATOMS)
+    """One site of each orbit, moved onto its symmetry elements: type, orbit in Å, site symmetry."""
+    names = (*SITE_TYPES, *ADATOMS)
     order = np.lexsort([*np.round(points, 4).T[::-1], -np.round(room, 3), -ranks])
     copies = images(symmetry, points @ slab.inverse) @ slab.cell
     shifts = slab.shortest(copies - points[:, None])
@@ -356,7 +356,7 @@ def _adatom_sites(
         sites.append(points[held])
         rooms.append(room[held])
         ranks.append(rank[held])
-    return np.vstack(sites), np.concatenate(rooms), len(KINDS) + np.concatenate(ranks)
+    return np.vstack(sites), np.concatenate(rooms), len(SITE_TYPES) + np.concatenate(ranks)
 
 
 def _flat_merged(slab: _Slab, flat: Array, room: Array, tolerance: float) -> tuple[Array, Array]:
@@ -366,8 +366,8 @@ def _flat_merged(slab: _Slab, flat: Array, room: Array, tolerance: float) -> tup
 
 
 def _heights(flat: Array, points: Array, reach: Array, side: int) -> Array:
-    """How far up (side 1) or down (side -1) a sphere comes to rest on the atoms, at [n, 2]."""
-    rows = max(1, 1_000_000 // len(points))  # at a time, for the memory's sake
+    """Heights [n] at which a sphere from above (side 1) or below (-1) touches the atoms."""
+    rows = max(1, 1_000_000 // len(points))  # at a time, to limit memory
     blocks = []
     for start in range(0, len(flat), rows):
         apart = flat[start : start + rows, None] - points[:, :2]

@@ -1,4 +1,4 @@
-"""What the name of a defect says about it."""
+"""Defect types from the names of defects."""
 
 import re
 

@@ -1,14 +1,17 @@
-"""Structures to look at: CIF and POSCAR files, and pristine beside defective from two sides.
+"""Example structures: CIF and POSCAR files, and pictures of pristine beside defective supercells.
 
-Atoms are drawn as circles in Jmol's colors, 0.45 covalent radii wide, the farther the paler; lines
-join near neighbors. A window as wide as the distance between the defect's images shows one defect
-and no second one. The side view is a section: what lies in front of the defect is left out. A ring
-marks the defect, dashed where there is no atom.
+Atoms are drawn as circles in Jmol's colors with 0.45 of their covalent radius, paler with distance;
+lines join near neighbors. The window is as wide as the distance between the defect and its nearest
+image, so it shows one defect only. The side view is a section: atoms in front of the defect are
+left out. A ring marks the defect; it is dashed where there is no atom. A scale bar and the axes a
+and b of the supercell are in the view from above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from defectpool.config import DefectType, StructuresSettings
+from defectpool.errors import DefectpoolError
 from defectpool.materials.host import Host
 from defectpool.materials.plane_lattice import reduced
 from defectpool.runtime.atomic_write import replacing, write_text
@@ -27,6 +31,7 @@ from defectpool.structures.structure_files import DefectStructure, Skipped
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
+    from matplotlib.patheffects import AbstractPathEffect
 
 MARK = "#D55E00"  # vermilion of Okabe and Ito
 SIZE = 0.45  # drawn radius of an atom, in covalent radii
@@ -36,6 +41,27 @@ BEHIND = 0.3  # Å; how far in front of the defect the section is cut
 Pair = tuple[DefectStructure, DefectStructure]
 
 
+def example_host(hosts: Iterable[Host], wanted: str | None) -> Host:
+    """Return the host with an id, or the first one in order of id if none is asked for.
+
+    Raises
+    ------
+    DefectpoolError
+        If there is no such host, or no host at all.
+    """
+    found = min(
+        (host for host in hosts if not wanted or host.id == wanted),
+        key=lambda host: host.id,
+        default=None,
+    )
+    if found is None:
+        raise DefectpoolError(
+            f"examples.host: there is no host {wanted or ''} among those selected; "
+            "results/materials/selected.csv lists them, and an empty key takes the first one"
+        )
+    return found
+
+
 def write_examples(
     host: Host,
     defects: Sequence[DefectType],
@@ -43,7 +69,7 @@ def write_examples(
     settings: StructuresSettings,
     folder: Path,
 ) -> list[Skipped]:
-    """Write one defect of each type as CIF and POSCAR, and draw them all.
+    """Write one defect of each type as CIF and POSCAR, and draw them.
 
     Parameters
     ----------
@@ -54,10 +80,10 @@ def write_examples(
     supercell
         Its label.
     settings
-        Section `structures` of the config; of each type the first defect that it draws is shown.
+        Section `structures` of the config; the first defect of each type is shown.
     folder
-        Gets `<host>_<defect>_<supercell>.cif` and `.vasp` for the defective supercell, the same with
-        `_pristine` for the pristine one, and the drawing `<host>_<supercell>.svg` and `.png`.
+        Gets `<host>_<defect>_<supercell>.cif` and `.vasp` for the defective supercell, the same
+        with `_pristine` for the pristine one, and the picture `<host>_<supercell>.svg` and `.png`.
 
     Returns
     -------
@@ -84,20 +110,31 @@ def write_examples(
 
 
 def write_cif(structure: DefectStructure, path: Path) -> None:
-    """Write a structure as CIF (space group P1), with 12 decimals."""
+    """Write a structure as CIF (space group P1), with 12 decimals.
+
+    The data block is named after host, defect and supercell: `data_1MoS2-1_v_Mo.0_5x5`.
+    """
     from pymatgen.io.ase import AseAtomsAdaptor
     from pymatgen.io.cif import CifWriter
 
     crystal = AseAtomsAdaptor.get_structure(structure.atoms)
-    write_text(path, str(CifWriter(crystal, significant_figures=12)))
+    text = str(CifWriter(crystal, significant_figures=12))
+    block = structure.structure.replace(":", "_")
+    write_text(path, re.sub(r"^data_.*$", f"data_{block}", text, count=1, flags=re.MULTILINE))
 
 
 def write_poscar(structure: DefectStructure, path: Path) -> None:
-    """Write a structure as POSCAR of VASP 5, sites sorted by species."""
+    """Write a structure as POSCAR of VASP 5, sites sorted by species.
+
+    The title is host, defect, supercell and state: `1MoS2-1 v_Mo.0 5x5 defective`.
+    """
     from ase.io.vasp import write_vasp
 
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        write_vasp(file, structure.atoms, direct=True, sort=True)
+    file = io.StringIO()
+    write_vasp(file, structure.atoms, direct=True, sort=True)
+    _, _, lines = file.getvalue().partition("\n")  # ASE's own title lists the species
+    state = "defective" if structure.label else "pristine"
+    write_text(path, f"{structure.pair.replace(':', ' ')} {state}\n{lines}")
 
 
 def draw(pairs: Sequence[Pair], paths: Sequence[Path]) -> None:
@@ -144,12 +181,14 @@ def draw(pairs: Sequence[Pair], paths: Sequence[Path]) -> None:
             )  # fmt: skip
             defective, pristine = pair
             block.suptitle(f"({'abcdefgh'[number]}) {_title(defective)}", y=0.97)
-            for column, twin in enumerate((pristine, defective)):
+            for column, structure in enumerate((pristine, defective)):
                 axes[0, column].set_title(
-                    "defective" if twin.label else "pristine", fontsize=7, pad=2
+                    "defective" if structure.label else "pristine", fontsize=7, pad=2
                 )
-                _view(axes[0, column], twin, half, half, side=False)
-                _view(axes[1, column], twin, half, thickness / 2, side=True)
+                _view(axes[0, column], structure, half, half, side=False)
+                _view(axes[1, column], structure, half, thickness / 2, side=True)
+                _scale_bar(axes[0, column], half)
+                _cell_axes(axes[0, column], structure, half)
         _legend(foot, pairs, half)
         for path in paths:
             with replacing(path) as temporary:
@@ -164,7 +203,7 @@ def _image_distance(structure: DefectStructure) -> float:
 def _title(structure: DefectStructure) -> str:
     what, where = structure.name.split("_")
     title = rf"{structure.defect} $\mathrm{{{what}}}_\mathrm{{{where}}}$"
-    return f"{title} ({structure.kind.replace('-', ', ')})" if structure.kind else title
+    return f"{title} ({structure.site_type.replace('-', ', ')})" if structure.site_type else title
 
 
 def _view(ax: Axes, structure: DefectStructure, half: float, tall: float, side: bool) -> None:
@@ -226,6 +265,45 @@ def _view(ax: Axes, structure: DefectStructure, half: float, tall: float, side: 
         spine.set(linewidth=0.5, color="0.6")
 
 
+def _scale_bar(ax: Axes, half: float) -> None:
+    """Draw a bar of 1, 2, 5, 10, ... Å in the lower left corner of a view."""
+    length = max(bar for bar in (0.5, 1, 2, 5, 10, 20, 50) if bar <= 0.7 * half or bar == 0.5)
+    x, y = -0.92 * half, -0.9 * half
+    ax.plot(
+        [x, x + length], [y, y], color="black", linewidth=2, solid_capstyle="butt", zorder=5,
+        path_effects=_outline(),
+    )  # fmt: skip
+    ax.text(
+        x + length / 2, y + 0.03 * half, f"{length:g} Å", ha="center", va="bottom", fontsize=6,
+        zorder=5, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+    )  # fmt: skip
+
+
+def _cell_axes(ax: Axes, structure: DefectStructure, half: float) -> None:
+    """Draw the directions of a and b of the supercell in the lower right corner of a view."""
+    vectors = structure.atoms.cell.array[:2, :2]
+    arrows = 0.28 * half * vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    low, high = np.minimum(arrows.min(axis=0), 0), np.maximum(arrows.max(axis=0), 0)
+    x, y = 0.82 * half - high[0], -0.88 * half - low[1]
+    for name, (dx, dy) in zip("ab", arrows.tolist(), strict=True):
+        ax.annotate(
+            "", (x + dx, y + dy), (x, y), zorder=5,
+            arrowprops={"arrowstyle": "-|>", "linewidth": 1.2, "color": "black", "shrinkA": 0,
+                        "shrinkB": 0, "mutation_scale": 6, "path_effects": _outline()},
+        )  # fmt: skip
+        ax.text(
+            x + 1.35 * dx, y + 1.35 * dy, name, ha="center", va="center", fontsize=7,
+            style="italic", zorder=5, path_effects=_outline(),
+        )  # fmt: skip
+
+
+def _outline() -> list[AbstractPathEffect]:
+    """White outline that separates a mark from the atoms behind it."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground="white")]
+
+
 def _window(
     structure: DefectStructure, reach: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -240,10 +318,12 @@ def _window(
 
 
 def _legend(figure: SubFigure, pairs: Sequence[Pair], half: float) -> None:
-    """Say which color is which element, what the ring means, and how wide the window is."""
+    """Explain the colors of the elements and the ring, and give the width of the window."""
     from matplotlib.lines import Line2D
 
-    numbers = sorted({int(z) for pair in pairs for twin in pair for z in twin.atoms.numbers})
+    numbers = sorted(
+        {int(z) for pair in pairs for structure in pair for z in structure.atoms.numbers}
+    )
     handles = [
         Line2D(
             [], [], marker="o", linestyle="", markersize=4 + 3 * covalent_radii[z],

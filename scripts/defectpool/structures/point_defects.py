@@ -1,4 +1,6 @@
-"""Point defects of a host: one of each symmetry-inequivalent kind.
+"""Point defects of a host: vacancies, antisites, substitutions and interstitials.
+
+One defect is listed for each set of symmetry-equivalent sites and each species.
 
 Names follow pymatgen: `v_Mo` (vacancy), `S_Mo` (S on a site of Mo: antisite or substitution),
 `Ag_i` (interstitial).
@@ -25,7 +27,7 @@ UNSTABLE_BUT_MINED = frozenset({90, 92})  # thorium and uranium
 
 @dataclass(frozen=True)
 class PointDefect:
-    """A kind of point defect in a host.
+    """A symmetry-inequivalent point defect of a host.
 
     Attributes
     ----------
@@ -36,16 +38,16 @@ class PointDefect:
     index
         Counts the inequivalent defects of that name in the host.
     species
-        What sits there now; "" for a vacancy.
+        Species on the defect site; "" for a vacancy.
     replaced
-        What sat there; "" for an interstitial.
+        Species of the host on that site; "" for an interstitial.
     sites
         Indices of the equivalent sites of the host; empty for an interstitial.
     positions
-        Where they are, in the host's cell, in Å, [multiplicity, 3].
+        Positions of the equivalent sites in the host's cell, in Å, [multiplicity, 3].
     site_symmetry
         Point group (Hermann-Mauguin) of the site in the host.
-    kind
+    site_type
         void, hollow, bridge or adatom-... for an interstitial, else "".
     free_radius
         Distance in Å from an interstitial to the nearest covalent sphere, else NaN.
@@ -59,7 +61,7 @@ class PointDefect:
     sites: tuple[int, ...]
     positions: NDArray[np.float64]
     site_symmetry: str
-    kind: str = ""
+    site_type: str = ""
     free_radius: float = nan
 
     @property
@@ -68,7 +70,7 @@ class PointDefect:
         return len(self.positions)
 
 
-class NoDefect(ValueError):  # noqa: N818 - a verdict on a host, recorded, not a failure
+class NoDefect(ValueError):  # noqa: N818 - recorded in a table, not a failure
     """The host has no defect of this type; `reason` is the code, the message the explanation."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -79,7 +81,7 @@ class NoDefect(ValueError):  # noqa: N818 - a verdict on a host, recorded, not a
 def point_defects(
     atoms: Atoms, symmetry: LayerSymmetry, defect: str, settings: StructuresSettings
 ) -> list[PointDefect]:
-    """All inequivalent point defects of one type, ordered by name and index.
+    """List the inequivalent point defects of one type, ordered by name and index.
 
     Parameters
     ----------
@@ -102,8 +104,8 @@ def point_defects(
         if not found:
             raise NoDefect(
                 "no_interstitial_site",
-                f"no site leaves {', '.join(settings.interstitial)} {settings.min_separation} of "
-                "the sum of covalent radii",
+                f"no site is wide enough for {', '.join(settings.interstitial)} "
+                f"(min_separation {settings.min_separation})",
             )
         return found
     found = list(_replacements(atoms, symmetry, defect, settings))
@@ -158,7 +160,7 @@ def _interstitials(
         find_interstitials(
             symmetry,
             species=sorted(set(settings.interstitial)),
-            kinds=settings.interstitial_sites,
+            site_types=settings.interstitial_sites,
             min_separation=settings.min_separation,
             tolerance=settings.symprec,
         ),
@@ -174,7 +176,7 @@ def _interstitials(
                 sites=(),
                 positions=site.positions @ to_host,
                 site_symmetry=site.site_symmetry,
-                kind=site.kind,
+                site_type=site.site_type,
                 free_radius=site.free_radius,
             )
 
@@ -187,8 +189,8 @@ def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
     replaced
         The host's species.
     rule
-        A list of species, taken as it is; `neighbors`: the elements left, right, above and below
-        in the periodic table; `same_group`: all others of its group (as pymatgen counts groups,
+        A list of species; `neighbors`: the elements to the left, right, above and
+        below in the periodic table; `same_group`: all others of its group (pymatgen's groups,
         with the lanthanides and actinides in group 3). The rules leave out noble gases and
         elements without a stable isotope other than Th and U.
 
@@ -221,5 +223,5 @@ def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
 
 
 def _f_block(z: int, here: object) -> bool:
-    """Whether above-and-below has no meaning: 30 elements share one place in group 3."""
+    """Whether either element is in the f block, where above and below have no meaning."""
     return any(57 < n <= 71 or 89 < n <= 103 for n in (z, here.Z))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Files of structures: extended XYZ, compressed, the same bytes for the same structures."""
+"""Structure files: compressed extended XYZ, the same bytes for the same structures."""
 
 import csv
 import gzip
@@ -20,7 +20,7 @@ from defectpool.runtime.atomic_write import replacing
 
 @dataclass(frozen=True)
 class DefectStructure:
-    """A supercell, defective or pristine, and what is to be known of it.
+    """A defective or pristine supercell with its metadata.
 
     Attributes
     ----------
@@ -39,18 +39,20 @@ class DefectStructure:
     label
         1 for the defective supercell, 0 for the pristine one.
     species, replaced
-        What sits on the site now and what sat there; "" for nothing.
+        Species on the defect site, and species of the host on that site; "" for none.
     position
-        Where the (first) defect is, cartesian in Å, [3]; the same in both structures of a pair.
+        Cartesian position of the (first) defect in Å, [3]; the same in both structures of a pair.
     defect_sites
-        Indices in this frame of the defect's atoms, or of those that it will replace; empty where
-        there is no atom (vacancy in the defective, interstitial in the pristine supercell).
+        Indices in this frame of the defect's atoms, or, in a pristine supercell, of the atoms that
+        are removed or replaced; empty where there is no atom (vacancy in the defective,
+        interstitial in the pristine supercell).
     count
         Number of defects in the supercell.
     multiplicity, site_symmetry
         Equivalent sites in the host's cell, and the point group of each.
-    kind, free_radius
-        Of an interstitial: void, hollow, ...; room in Å. "" and NaN for others.
+    site_type, free_radius
+        Of an interstitial: void, hollow, ...; distance in Å to the nearest covalent sphere. "" and
+        NaN for other defects.
     """
 
     atoms: Atoms
@@ -69,7 +71,7 @@ class DefectStructure:
     count: int
     multiplicity: int
     site_symmetry: str
-    kind: str = ""
+    site_type: str = ""
     free_radius: float = nan
 
     @property
@@ -126,7 +128,7 @@ def _info(s: DefectStructure) -> dict[str, Value]:
         "site_symmetry": s.site_symmetry,
     }
     if s.defect == "interstitial":
-        info |= {"kind": s.kind, "free_radius": s.free_radius}
+        info |= {"site_type": s.site_type, "free_radius": s.free_radius}
     if s.count > 1:
         info |= {"count": s.count, "defect_sites": " ".join(map(str, s.defect_sites))}
     return info
@@ -165,7 +167,7 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     defect_sites=tuple(int(word) for word in sites.split()),
                     count=int(info.get("count", 1)),
                     multiplicity=int(info["multiplicity"]),
-                    kind=str(info.get("kind", "")),
+                    site_type=str(info.get("site_type", "")),
                     free_radius=float(info.get("free_radius", nan)),
                     **texts,
                 )
@@ -178,7 +180,7 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
 
 
 def write_skipped(path: Path, skipped: Iterable[Skipped]) -> None:
-    """Write what was left out, as CSV with a header."""
+    """Write the structures that were not built, as CSV with a header."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(Skipped)])

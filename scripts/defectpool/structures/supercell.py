@@ -1,6 +1,6 @@
-"""Supercells of a slab: repeated in the plane, once along c.
+"""Supercells of a slab: repeated in the plane, not along c.
 
-Order of the sites, which files and pictures rely on: all images of the host's first atom, then all
+Files and pictures rely on the order of the sites: all images of the host's first atom, then all
 of its second, and so on; the images of one atom in the order of `cells`. So site
 `i * len(cells) + k` is the host's atom i in cell k.
 """
@@ -31,8 +31,8 @@ class Supercell:
     cells
         The host cells in it, in units of the host's a and b, in rising order; [cells, 2].
     center
-        Index of the cell that holds the defect: the first of those nearest the middle. (Where the
-        defect stands is immaterial to everything but pictures.)
+        Index of the cell that holds the defect: the first of those nearest the middle. Only
+        pictures depend on this choice.
     """
 
     label: str

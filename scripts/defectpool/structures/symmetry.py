@@ -1,11 +1,11 @@
-"""Layer symmetry of a slab: which sites are equivalent, and the symmetry that each one keeps.
+"""Layer symmetry of a slab: operations, equivalent sites and site symmetries.
 
 A slab has the symmetry of one of the 80 layer groups, not of a space group: there is no translation
-along c, so the vacuum must not take part (spglib; Fu, Kuisma, Larsen, Shinohara, Togo and Thygesen,
+along c, so the vacuum must not count (spglib; Fu, Kuisma, Larsen, Shinohara, Togo and Thygesen,
 "Layer group classification of two-dimensional materials", arXiv:2401.16705).
 
 Relaxed structures are symmetric within a tolerance only. The operations returned here are made an
-exact group, and the layer idealised, so that nothing derived from them depends on the order of the
+exact group, and the layer idealized, so that nothing derived from them depends on the order of the
 atoms or on the choice of origin.
 """
 
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 
-class NoSymmetry(ValueError):  # noqa: N818 - a verdict on a structure, recorded, not a failure
-    """Symmetry could not be determined, which spglib says of overlapping atoms for instance."""
+class NoSymmetry(ValueError):  # noqa: N818 - recorded in a table, not a failure
+    """The symmetry could not be determined, for instance because atoms overlap."""
 
 
 @dataclass(frozen=True)
 class LayerSymmetry:
-    """Symmetry operations of a slab, and the slab without the noise.
+    """Symmetry operations of a slab, and the slab with exactly this symmetry.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class LayerSymmetry:
         Its Hermann-Mauguin symbol.
     rotations, translations
         Operations in fractional coordinates, x' = R x + t; [operations, 3, 3], [operations, 3].
-        They are a group to rounding.
+        They form a group to rounding.
     orbit
         For each site the first site that is equivalent to it, [sites].
     ideal
@@ -96,7 +96,7 @@ def layer_symmetry(atoms: Atoms, symprec: float) -> LayerSymmetry:
 def _images_of_sites(
     atoms: Atoms, scaled: NDArray[np.float64], moved: NDArray[np.float64], symprec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which site [operations, sites] each site is moved to, and that site's nearest image."""
+    """Index of the site that each site is moved to [operations, sites], and its nearest image."""
     lengths = np.append(atoms.cell.lengths(), 0)  # the fourth coordinate keeps species apart
     species = np.broadcast_to(1e3 * atoms.numbers, moved.shape[:2])[..., None]
 
@@ -135,14 +135,14 @@ def images(symmetry: LayerSymmetry, points: NDArray[np.float64]) -> NDArray[np.f
 
 
 def in_plane_shift(difference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Take whole in-plane translations off fractional differences [..., 3]; c is not periodic."""
+    """Subtract whole in-plane translations from fractional differences [..., 3]."""
     shifted = difference.copy()
     shifted[..., :2] -= np.round(shifted[..., :2])
     return shifted
 
 
 def site_symmetry(symmetry: LayerSymmetry, site: int, tolerance: float = 0.01) -> str:
-    """Point group (Hermann-Mauguin) of a site: of the operations that leave it where it is.
+    """Point group (Hermann-Mauguin) of the operations that leave a site in place.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def site_symmetry(symmetry: LayerSymmetry, site: int, tolerance: float = 0.01) -
     site
         Index of the site.
     tolerance
-        In Å; the idealised slab needs no more than rounding.
+        In Å; the idealized slab needs no more than rounding.
     """
     point = symmetry.ideal.get_scaled_positions(wrap=False)[site]
     moved = in_plane_shift(images(symmetry, point) - point) @ symmetry.ideal.cell.array

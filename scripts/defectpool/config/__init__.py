@@ -1,0 +1,29 @@
+"""Configuration, typed: every key with its unit, its bounds, its default and its meaning.
+
+The defaults are the published protocol (Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018),
+applied to point defects). `config/config.yaml`, its JSON schema and the table of keys in
+`config/README.md` are generated from these types by `python scripts/generate_config.py`.
+"""
+
+from defectpool.config.campaign import Config
+from defectpool.config.hosts import ExamplesSettings, MaterialsSettings, StructuresSettings
+from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
+from defectpool.config.loading import load
+from defectpool.config.outputs import GeneralizationSettings, ResultsSettings
+from defectpool.config.values import DefectType, Section, Split
+
+__all__ = [
+    "Config",
+    "DefectType",
+    "ExamplesSettings",
+    "GeneralizationSettings",
+    "GraphSettings",
+    "MaterialsSettings",
+    "NetworkSettings",
+    "ResultsSettings",
+    "Section",
+    "Split",
+    "StructuresSettings",
+    "TrainingSettings",
+    "load",
+]

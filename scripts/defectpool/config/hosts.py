@@ -1,0 +1,161 @@
+"""Sections of the configuration on hosts and their structures."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from defectpool.config.values import Section, Seed, Species, Supercell
+
+
+class MaterialsSettings(Section):
+    """Where the host monolayers come from and which of them are taken."""
+
+    source: Literal["embedded", "database", "files", "optimade"] = Field(
+        "embedded",
+        description="embedded: textbook monolayers that come with defectpool; database: an ASE "
+        "database of C2DB; files: a folder, glob or archive of structure files; "
+        "optimade: an OPTIMADE server.",
+    )
+    path: str | None = Field(
+        None, description="Database file, or folder, glob or archive (database, files)."
+    )
+    url: str = Field(
+        "https://c2db.fysik.dtu.dk/optimade",
+        description="Base URL of the OPTIMADE server, without the version (optimade).",
+    )
+    filter: str = Field(
+        "", description="Filter in OPTIMADE's language (optimade), e.g. 'nelements=2'."
+    )
+    cache: str = Field(
+        "results/cache", description="Folder for what OPTIMADE servers sent (optimade)."
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="Checksum that the source must have (empty: any); see source.json."
+    )
+    select: str = Field("", description="ASE select expression (database), e.g. 'natoms<=6'.")
+    min_atoms: int = Field(
+        1, ge=1, le=100_000, description="Smallest number of atoms in the host's cell."
+    )
+    max_atoms: int | None = Field(
+        None, ge=1, le=100_000, description="Largest number of atoms in the host's cell."
+    )
+    min_species: int = Field(1, ge=1, le=100, description="Smallest number of different elements.")
+    max_species: int | None = Field(
+        None, ge=1, le=100, description="Largest number of different elements."
+    )
+    only_elements: list[Species] = Field(
+        [], description="Hosts made of these elements alone (empty: any)."
+    )
+    with_elements: list[Species] = Field([], description="Hosts that contain all of these.")
+    without_elements: list[Species] = Field([], description="Hosts that contain none of these.")
+    layer_groups: list[Annotated[int, Field(ge=1, le=80)] | str] = Field(
+        [], description="Layer groups, by number (1 to 80) or symbol (empty: any)."
+    )
+    max_ehull: float | None = Field(
+        None, description="Largest energy above the convex hull in eV/atom."
+    )
+    thermodynamic_stability: Literal["low", "medium", "high"] | None = Field(
+        None, description="Least level of thermodynamic stability, as C2DB defines it."
+    )
+    dynamic_stability: Literal["stable", "not_unstable"] | None = Field(
+        None,
+        description="stable: hosts known to be dynamically stable; not_unstable: those of which "
+        "nothing is known as well.",
+    )
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="What becomes of a structure that is there under another id."
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Take a random sample of so many hosts (empty: all), up to 10 million.",
+    )
+    seed: Seed = Field(0, description="Seed of the random sample.")
+
+    @model_validator(mode="after")
+    def _keys_of_the_source(self) -> "MaterialsSettings":
+        for key, source in (("select", "database"), ("filter", "optimade")):
+            if getattr(self, key) and self.source != source:
+                raise ValueError(
+                    f"materials.{key} works with source {source} alone, not with {self.source}; "
+                    "the other filters work with every source"
+                )
+        return self
+
+
+class StructuresSettings(Section):
+    """How defects are put into the hosts."""
+
+    choose: Literal["all"] | Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1,
+        description="Defects of a type that are taken from each host: a number, sampled at random, "
+        "or all inequivalent ones.",
+    )
+    seed: Seed = Field(0, description="Seed of the sample.")
+    symprec: float = Field(
+        0.1,
+        gt=0,
+        le=0.5,
+        description="Tolerance of the layer symmetry in Å (C2DB's own is 0.1); spglib can crash "
+        "above 1.",
+    )
+    substitution: list[Species] | Literal["neighbors", "same_group"] = Field(
+        ["H", "Li"],
+        description="Substituting species: a list, or a rule (neighbors in the periodic table, "
+        "same_group).",
+    )
+    interstitial: list[Species] = Field(
+        ["H", "Li", "Ag", "Br"], min_length=1, description="Interstitial species."
+    )
+    interstitial_sites: list[Literal["void", "hollow", "bridge", "adatom"]] = Field(
+        ["void", "hollow", "bridge"],
+        min_length=1,
+        description="Where interstitials sit: void (cage in the layer), hollow (ring of atoms), "
+        "bridge (between two atoms), adatom (on the layer).",
+    )
+    min_separation: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Smallest distance of an interstitial to an atom, as a share of the sum of "
+        "covalent radii.",
+    )
+    count: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Equal defects in a supercell; where they do not fit, the structure is left "
+        "out.",
+    )
+    min_image_distance: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="Smallest distance in Å between a defect and its periodic image, and between "
+        "the defects of one supercell (0: any).",
+    )
+    too_close: Literal["skip", "enlarge"] = Field(
+        "skip",
+        description="Where images are nearer than that: skip the structure, or enlarge the "
+        "supercell without changing its shape.",
+    )
+    rattle: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Standard deviation in Å of Gaussian displacements along x, y and z, the same "
+        "for both structures of a pair (0: none; crystals melt below 1).",
+    )
+    strain: float = Field(
+        0.0, gt=-0.5, lt=1, description="Biaxial strain of the hosts (0.02: 2 % longer a and b)."
+    )
+
+
+class ExamplesSettings(Section):
+    """What `snakemake results/examples` writes and draws."""
+
+    host: str | None = Field(
+        None, description="Id of the host that is shown (empty: the first selected host)."
+    )
+    supercell: Supercell = Field("5x5", description="Supercell in which its defects are shown.")
