@@ -23,7 +23,12 @@ PROJECT = PYPROJECT["project"]
 PACKAGE = ROOT / "scripts" / "defectpool"
 EXTRAS = PROJECT["optional-dependencies"]
 # Distributions whose modules have another name.
-MODULES = {"ruamel-yaml": "ruamel", "scikit-learn": "sklearn", "torch-geometric": "torch_geometric"}
+MODULES = {
+    "pyyaml": "yaml",
+    "ruamel-yaml": "ruamel",
+    "scikit-learn": "sklearn",
+    "torch-geometric": "torch_geometric",
+}
 # Imported where the caller has it, never required: archives with the extension zst.
 OPTIONAL = {"zstandard", "compression"}
 
