@@ -5,16 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env table report test test-slurm benchmark lint format config lock clean
+.PHONY: env table report test test-slurm test-wheel benchmark lint format config docs container lock clean
 
 env: $(READY)
 
-$(READY): envs/requirements.txt
+$(READY): envs/torch.txt envs/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "defectpool needs Python 3.11 or newer; call make PYTHON=python3.12")'
 	@echo "Installing into $(VENV) what envs/requirements.txt lists; this takes minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --requirement envs/torch.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # The campaign on the embedded materials: results/table.csv, results/table.md, results/plots/.
@@ -33,6 +35,10 @@ test: env
 test-slurm: env
 	$(BIN)/python -m pytest tests/slurm
 
+# The package in an empty environment.
+test-wheel: env
+	.ci/wheel $(abspath $(BIN))/python
+
 benchmark: env
 	for script in tests/benchmarks/*.py; do PYTHONPATH=scripts $(BIN)/python $$script || exit 1; done
 
@@ -41,6 +47,8 @@ lint: env
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/codespell
 	$(BIN)/python scripts/generate_config.py --check
 	PATH="$(abspath $(BIN)):$$PATH" snakemake --lint
 
@@ -53,12 +61,23 @@ format: env
 config: env
 	$(BIN)/python scripts/generate_config.py
 
-# Resolve the direct dependencies anew and pin what they need.
-lock:
-	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --requirement envs/requirements.in
-	$(VENV)-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed "s/+cpu//" > envs/requirements.txt
-	rm -r $(VENV)-lock
+# The pages of this repository as a website in site/html, with every link checked; it loads nothing
+# from a server.
+docs: env
+	$(BIN)/python .ci/gather_pages.py site/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	! grep -rlE '<(script|link)[^>]*(src|href)="?https?:' --include '*.html' site/html
+
+# The container definition that Snakemake makes of envs/environment.yaml.
+container: env
+	PATH="$(abspath $(BIN)):$$PATH" .ci/containerize > envs/Dockerfile
+
+# Pin what pyproject.toml asks for. Pins that still fit are kept; `make lock UPGRADE=--upgrade`
+# takes the newest releases.
+lock: env
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --excludes envs/torch.txt \
+		--universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+		--custom-compile-command "make lock" --output-file envs/requirements.txt
 
 clean:
 	rm -rf results/[!R]* .snakemake

@@ -1,12 +1,19 @@
 """Settings and helper functions that the rules share."""
 
+import os
 import sys
 import time
 from itertools import product
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
+# Beside this very file: `workflow.basedir` is another folder where a `module` imports this one.
+SCRIPTS = (
+    Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts"
+)
+# The library beside these rules comes before any that is installed, here and in every job.
 sys.path.insert(0, str(SCRIPTS))
+python_path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(PYTHONPATH=os.pathsep.join(python_path))
 
 from defectpool.campaign import owners
 from defectpool.config import load
@@ -46,6 +53,11 @@ wildcard_constraints:
 def settings(section, **dropped):
     """Values of a section of the config, as a rule's parameter: a change reruns the rule."""
     return getattr(SETTINGS, section).model_dump(mode="json", **dropped)
+
+
+def placed(path):
+    """Return a path that is no input, output or log, below the `prefix` of an importing module."""
+    return str(workflow.modifier.modify_path(path))
 
 
 def structures_of(wildcards):

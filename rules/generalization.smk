@@ -163,7 +163,7 @@ use rule train as train_split with:
         network=settings("network"),
         training=lambda wildcards: settings("training", exclude={"device"})
         | {"split": wildcards.split},
-        state=f"results/state/splits/{SPLIT_RUN}",
+        state=placed(f"results/state/splits/{SPLIT_RUN}"),
         code=code_of_training,
 
 
@@ -207,7 +207,7 @@ use rule train as train_defect_types with:
         convolution=convolution_of_run,
         network=settings("network"),
         training=settings("training", exclude={"device"}) | {"split": "formula"},
-        state=f"results/state/defect_types/{TYPES_RUN}",
+        state=placed(f"results/state/defect_types/{TYPES_RUN}"),
         code=code_of_training,
 
 

@@ -26,8 +26,10 @@ rule plan:
 PREVIOUS = Path("results/previous", STARTED.replace(":", "-"))
 
 # One line a job. Snakemake's own messages return with --verbose, --printshellcmds or --dry-run.
+# A workflow that imports these rules keeps its own messages.
 if workflow.is_main_process and not (
-    workflow.output_settings.dryrun
+    workflow.modifier.is_module
+    or workflow.output_settings.dryrun
     or workflow.output_settings.verbose
     or workflow.output_settings.printshellcmds
     or workflow.output_settings.quiet

@@ -32,7 +32,7 @@ rule train:
         network=settings("network"),
         training=settings("training", exclude={"device"}),
         # Not among the outputs, which a failed job loses: the checkpoint lies here.
-        state=f"results/state/{RUN}",
+        state=placed(f"results/state/{RUN}"),
         code=code_of_training,
     script:
         "../scripts/train.py"

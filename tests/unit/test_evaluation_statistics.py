@@ -40,7 +40,7 @@ def test_interval_is_that_of_scipy():
 
 
 def test_bootstrap_is_that_of_whole_hosts_put_together():
-    """The vectorised resampling against one that copies the rows of each sampled host."""
+    """The vectorized resampling against one that copies the rows of each sampled host."""
     frame = predictions(hosts=13)
     values = statistics.is_correct(frame).astype(float)
     fast = statistics.bootstrap_means(frame["host"], values, 50, 3)

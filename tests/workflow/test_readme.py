@@ -1,5 +1,6 @@
 """The commands of the README do what it says."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,8 +11,20 @@ import pytest
 from .conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.M | re.S)
 COMMANDS = [line for kind, text in BLOCKS if not kind for line in text.splitlines()]
+PAGES = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "envs/README.md",
+        "profiles/README.md",
+    )
+]
+PAGES += [*(ROOT / "config").glob("*.md"), ROOT / "results/README.md"]
 MAKE_TARGETS = sorted(set(re.findall(r"\bmake ([a-z][a-z-]*)", README)) - {"jobs"})
 
 
@@ -40,6 +53,20 @@ def test_every_snakemake_command_resolves_as_typed(ready, line):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("number", range(len([kind for kind, _ in BLOCKS if kind == "python"])))
+def test_every_python_example_runs(finished, number):
+    example = [text for kind, text in BLOCKS if kind == "python"][number]
+    done = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=finished.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 def test_the_two_commands_are_there():
     assert {"snakemake results/table.csv", "snakemake --profile profiles/slurm"} <= set(COMMANDS)
     assert "make test" in COMMANDS
@@ -53,8 +80,16 @@ def test_every_target_of_make_exists(ready, target):
 
 
 def test_every_path_that_a_page_links_to_exists():
-    for page in (ROOT / "README.md", *(ROOT / "config").glob("*.md"), ROOT / "profiles/README.md"):
+    for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
-    for name in re.findall(r"`(scripts/[\w/]+\.py)`", README):
+    for name in re.findall(r"`(scripts/[\w/]+\.py)`", README + CONTRIBUTING):
+        assert (ROOT / name).is_file(), name
+
+
+def test_twenty_questions_have_a_file_each():
+    table = CONTRIBUTING.partition("| question | file |")[2].partition("\n\n")[0]
+    files = re.findall(r"\| `([^`]+)` \|$", table, flags=re.M)
+    assert len(files) == len(set(files)) == 20
+    for name in files:
         assert (ROOT / name).is_file(), name

@@ -4,21 +4,25 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
     from torch_geometric.data import Data
 
+    from defectpool.graphs.crystal_graph import Crystal
 
-def cif_to_graph(
-    path: str | os.PathLike[str],
+
+def graph(
+    structure: "Atoms | Structure",
     radius: float = 8.0,
     max_neighbors: int = 12,
     shells: Literal["truncated", "complete"] = "truncated",
 ) -> "Data":
-    """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
+    """Crystal graph of a structure, periodic along the cell vectors that the structure says.
 
     Parameters
     ----------
-    path
-        CIF file with one ordered crystal structure.
+    structure
+        ASE `Atoms` or a pymatgen `Structure`, ordered.
     radius
         Cutoff radius in Å.
     max_neighbors
@@ -39,18 +43,55 @@ def cif_to_graph(
     Raises
     ------
     DefectpoolError
+        If the structure has disordered sites or elements without features.
+    """
+    from defectpool.graphs.crystal_graph import crystal
+
+    return _data(crystal(structure), radius, max_neighbors, shells)
+
+
+def cif_to_graph(
+    path: str | os.PathLike[str],
+    radius: float = 8.0,
+    max_neighbors: int = 12,
+    shells: Literal["truncated", "complete"] = "truncated",
+) -> "Data":
+    """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
+
+    Parameters
+    ----------
+    path
+        CIF file with one ordered crystal structure.
+    radius, max_neighbors, shells
+        As in `graph`.
+
+    Returns
+    -------
+    torch_geometric.data.Data
+        As `graph` returns.
+
+    Raises
+    ------
+    DefectpoolError
         If the file is missing, is no CIF, or has disordered sites or elements without features.
     """
+    from defectpool.graphs.crystal_graph import read_cif
+
+    return _data(read_cif(path), radius, max_neighbors, shells)
+
+
+def _data(
+    crystal: "Crystal", radius: float, max_neighbors: int, shells: Literal["truncated", "complete"]
+) -> "Data":
     import numpy as np
     import torch
     from torch_geometric.data import Data
 
     from defectpool.config import GraphSettings
-    from defectpool.graphs.crystal_graph import edges_of, read_cif
+    from defectpool.graphs.crystal_graph import edges_of
     from defectpool.graphs.elements import feature_table
 
     distance_tolerance = GraphSettings().distance_tolerance
-    crystal = read_cif(path)
     edges = edges_of([crystal], radius, max_neighbors, shells, distance_tolerance)
     order = np.lexsort((edges.source, edges.distance, edges.target))
     return Data(

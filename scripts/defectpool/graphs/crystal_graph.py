@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ from defectpool.graphs.neighbors import (
     whole_shells,
 )
 from defectpool.graphs.refinement import environments
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
 
 # Fractional part of the golden ratio: it puts the edges between bins as far from all short
 # decimals (3.16, 3.1605 Å) as they can be, so that rounding does not split what is equal.
@@ -56,17 +60,50 @@ def read_cif(path: str | os.PathLike[str]) -> Crystal:
             structure = Structure.from_file(str(path))
     except Exception as error:  # pymatgen raises what comes
         raise DefectpoolError(f"{path} cannot be read as a CIF file: {error}") from error
-    if not structure.is_ordered:
-        raise DefectpoolError(f"{path} has sites that are partly occupied; give an ordered cell")
-    numbers = np.array(structure.atomic_numbers, dtype=np.int64)
-    unknown = unknown_elements(numbers)
+    return crystal(structure, name=str(path), pbc=(True, True, True))
+
+
+def crystal(
+    structure: "Atoms | Structure",
+    name: str = "the structure",
+    pbc: Sequence[bool] | None = None,
+) -> Crystal:
+    """Take from a structure what a graph is made from.
+
+    Parameters
+    ----------
+    structure
+        ASE `Atoms` or a pymatgen `Structure`.
+    name
+        What messages call it.
+    pbc
+        Cell vectors along which it repeats; None for those that the structure says.
+
+    Raises
+    ------
+    DefectpoolError
+        If it has disordered sites or elements without features.
+    """
+    from ase import Atoms
+
+    if isinstance(structure, Atoms):
+        numbers, positions = structure.numbers, structure.positions
+        cell, own = structure.cell.array, structure.pbc
+    else:
+        if not structure.is_ordered:
+            raise DefectpoolError(
+                f"{name} has sites that are partly occupied; give an ordered cell"
+            )
+        numbers, positions = structure.atomic_numbers, structure.cart_coords
+        cell, own = structure.lattice.matrix, structure.lattice.pbc
+    unknown = unknown_elements(np.asarray(numbers))
     if unknown:
-        raise DefectpoolError(f"{path}: no features for the atomic numbers {unknown}")
+        raise DefectpoolError(f"{name}: no features for the atomic numbers {unknown}")
     return Crystal(
-        numbers=numbers,
-        positions=structure.cart_coords,
-        cell=structure.lattice.matrix,
-        pbc=np.ones(3, dtype=np.int64),
+        numbers=np.array(numbers, dtype=np.int64),
+        positions=np.array(positions, dtype=np.float64),
+        cell=np.array(cell, dtype=np.float64),
+        pbc=np.array(own if pbc is None else pbc, dtype=np.int64),
     )
 
 

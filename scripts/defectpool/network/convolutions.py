@@ -102,7 +102,7 @@ class _Gated(torch.autograd.Function):
     that each message stands for:
 
     - sites and distances are projected before they are gathered, and one embedding bag is T;
-    - the mean of z is that of the table, and is taken off there, so messages come out centerd; the
+    - the mean of z is that of the table, and is taken off there, so messages come out centered; the
       variance is :math:`\sum_r t_r q_r` with :math:`q = T^T (p z)`, which the gradient needs too;
     - the sign of the second half is turned, s = sigmoid(-z_s), so that one sigmoid serves both:
       softplus(z_s) = -log(s), with the derivative 1 - s;
@@ -168,7 +168,7 @@ class _Gated(torch.autograd.Function):
         n, width = x.shape
         # softplus: its derivative is 1 - exp(-softplus)
         d = gradients[0] * -torch.expm1(-out)
-        # second batch norm: y is centerd
+        # second batch norm: y is centered
         d_beta2 = d.sum(0)
         d_gamma2 = (d * y).sum(0) * deviation2
         factor = gamma2 * deviation2
