@@ -94,41 +94,53 @@ def code_of_training(wildcards):
     )
 
 
-ENTRIES = list(product(SETTINGS.defects, SETTINGS.supercells, POOLINGS, CONVOLUTIONS))
+# Runs of the campaign: the rows of the table.
+RUNS = [
+    dict(zip(("defect", "supercell", "pooling", "convolution"), run))
+    for run in product(SETTINGS.defects, SETTINGS.supercells, POOLINGS, CONVOLUTIONS)
+]
 
 
-def every_entry(name):
-    """Return one file of the training of each entry of the table."""
-    return [str(Path("results/training", *entry, name)) for entry in ENTRIES]
+def runs(**chosen):
+    """Return the runs with these values; all runs by default."""
+    return [run for run in RUNS if chosen.items() <= run.items()]
+
+
+def runs_here(wildcards):
+    """Return the runs of a defect and supercell."""
+    return runs(defect=wildcards.defect, supercell=wildcards.supercell)
+
+
+def outputs(name, runs, rule="train"):
+    """Return one output of the training of each of these runs."""
+    return [getattr(rules, rule).output[name].format(**run) for run in runs]
+
+
+def with_outputs(runs, *names, rule="train"):
+    """Return these runs, each with some outputs of its training: a parameter of a script."""
+    return [
+        run | {name: outputs(name, [run], rule)[0] for name in names} for run in runs
+    ]
+
+
+def shards_of(pattern, **wildcards):
+    """Return all shards of structures or graphs, for these defects and supercells."""
+    return expand(pattern, shard=SHARDS, **wildcards)
 
 
 def graphs_of_run(wildcards):
-    """Return all shards of the graphs that an entry is trained on; `any`: those of all defects."""
+    """Return all shards of the graphs that a run is trained on; `any`: those of all defects."""
     defect = wildcards.get("defect", "any")
-    return expand(
-        "results/graphs/{defect}/{supercell}/{shard}.h5",
+    return shards_of(
+        rules.build_graphs.output[0],
         defect=SETTINGS.defects if defect == "any" else defect,
         supercell=wildcards.supercell,
-        shard=SHARDS,
     )
 
 
 def hosts_of_split(split):
     """Return the list of hosts where a split needs to know more of them than their graphs."""
-    return ["results/materials/selected.csv"] if split == "prototype" else []
-
-
-def trained_entries(defect, supercells):
-    """Return entries of the table as marks of their rows: what was trained on what."""
-    return [
-        dict(zip(("defect", "trained", "pooling", "convolution"), entry))
-        for entry in product([defect], supercells, POOLINGS, CONVOLUTIONS)
-    ]
-
-
-def files_of(entries, name):
-    """Return one file of the training of each of these entries."""
-    return [str(Path("results/training", *entry.values(), name)) for entry in entries]
+    return [rules.use_selection.output.selected] if split == "prototype" else []
 
 
 def selection_folder():
@@ -173,29 +185,20 @@ def plot(name, category, label):
     return [shown, f"results/plots/{name}.png"]
 
 
-def trained_on(wildcards):
-    """Return the entries that were trained on a defect and supercell."""
-    return [
-        entry
-        for entry in ENTRIES
-        if entry[:2] == (wildcards.defect, wildcards.supercell)
-    ]
+def run_plot(run):
+    """Return the file of the plot of a run."""
+    name = "{defect}_{supercell}_{pooling}_{convolution}".format(**run)
+    return f"results/plots/runs/{name}.svg"
 
 
-def files_trained_on(name):
-    """Return a function that gives one file of each of these entries."""
-    return lambda wildcards: [
-        str(Path("results/training", *entry, name)) for entry in trained_on(wildcards)
-    ]
-
-
-def labels_of(entry):
-    """Return an entry's labels in the report; only one, the pooling, can be a toggle."""
-    defect, supercell, pooling, convolution = entry
-    found = {"structures": f"{defect} {supercell}", "pooling": pooling}
-    return found | (
-        {"convolution": convolution} if len(SETTINGS.convolutions) > 1 else {}
-    )
+def labels_of(run):
+    """Return a run's labels in the report; only one, the pooling, can be a toggle."""
+    found = {
+        "structures": f"{run['defect']} {run['supercell']}",
+        "pooling": run["pooling"],
+    }
+    several = len(CONVOLUTIONS) > 1
+    return found | ({"convolution": run["convolution"]} if several else {})
 
 
 def say_what_is_left_out():

@@ -21,8 +21,8 @@ localrules:
 
 rule make_table:
     input:
-        predictions=every_entry("predictions.csv"),
-        audits=every_entry("audit.json"),
+        predictions=outputs("predictions", runs()),
+        audits=outputs("audit", runs()),
     output:
         csv=report(
             "results/table.csv",
@@ -50,7 +50,7 @@ rule make_table:
     conda:
         "../envs/environment.yaml"
     params:
-        runs=ENTRIES,
+        runs=with_outputs(runs(), "predictions", "audit"),
         bootstrap=SETTINGS.results.bootstrap,
         published_differences=published.differences(SETTINGS),
         code=code("make_table.py"),
@@ -60,8 +60,8 @@ rule make_table:
 
 rule draw_plots:
     input:
-        table="results/table.csv",
-        histories=every_entry("history.csv"),
+        table=rules.make_table.output.csv,
+        histories=outputs("history", runs()),
     output:
         accuracy=plot("accuracy", "Plots", "accuracy by supercell"),
         learning=plot("learning_curves", "Plots", "learning curves"),
@@ -72,13 +72,10 @@ rule draw_plots:
     conda:
         "../envs/environment.yaml"
     params:
-        runs=ENTRIES,
+        runs=with_outputs(runs(), "history"),
         code=code("draw_plots.py"),
     script:
         "../scripts/draw_plots.py"
-
-
-RUN_PLOTS = [str(Path("results/plots/runs", "_".join(run) + ".svg")) for run in ENTRIES]
 
 
 rule evidence:
@@ -94,7 +91,7 @@ rule evidence:
 rule score_baselines:
     input:
         graphs=graphs_of_run,
-        predictions=lambda wildcards: files_trained_on("predictions.csv")(wildcards)[0],
+        predictions=lambda wildcards: outputs("predictions", runs_here(wildcards))[0],
     output:
         "results/baselines/{defect}/{supercell}.csv",
     log:
@@ -116,11 +113,13 @@ rule score_baselines:
 rule locate_defects:
     input:
         graphs=graphs_of_run,
-        structures=expand(
-            "results/structures/{{defect}}/{{supercell}}/{shard}.xyz.gz", shard=SHARDS
+        structures=shards_of(
+            rules.build_structures.output.structures,
+            defect="{defect}",
+            supercell="{supercell}",
         ),
-        models=files_trained_on("model.pt"),
-        predictions=files_trained_on("predictions.csv"),
+        models=lambda wildcards: outputs("model", runs_here(wildcards)),
+        predictions=lambda wildcards: outputs("predictions", runs_here(wildcards)),
     output:
         "results/localization/{defect}/{supercell}.csv",
     log:
@@ -133,7 +132,9 @@ rule locate_defects:
     resources:
         mem_mb=memory(20),
     params:
-        runs=trained_on,
+        runs=lambda wildcards: with_outputs(
+            runs_here(wildcards), "model", "predictions"
+        ),
         code=code("locate_defects.py"),
     script:
         "../scripts/locate_defects.py"
@@ -141,16 +142,16 @@ rule locate_defects:
 
 rule gather_evidence:
     input:
-        table="results/table.csv",
-        predictions=every_entry("predictions.csv"),
-        histories=every_entry("history.csv"),
+        table=rules.make_table.output.csv,
+        predictions=outputs("predictions", runs()),
+        histories=outputs("history", runs()),
         baselines=expand(
-            "results/baselines/{defect}/{supercell}.csv",
+            rules.score_baselines.output[0],
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
         ),
         located=expand(
-            "results/localization/{defect}/{supercell}.csv",
+            rules.locate_defects.output[0],
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
         ),
@@ -172,12 +173,12 @@ rule gather_evidence:
         cost=plot("cost", "Plots", "cost"),
         runs=[
             report(
-                path,
+                run_plot(run),
                 caption="report/run.rst",
                 category="Runs",
                 labels=labels_of(run),
             )
-            for run, path in zip(ENTRIES, RUN_PLOTS)
+            for run in runs()
         ],
     log:
         "results/logs/gather_evidence.log",
@@ -186,7 +187,10 @@ rule gather_evidence:
     conda:
         "../envs/environment.yaml"
     params:
-        runs=ENTRIES,
+        runs=[
+            run | {"plot": run_plot(run)}
+            for run in with_outputs(runs(), "predictions", "history")
+        ],
         bootstrap=SETTINGS.results.bootstrap,
         code=code("gather_evidence.py"),
     script:
@@ -195,14 +199,13 @@ rule gather_evidence:
 
 rule show_structures:
     input:
-        structures=expand(
-            "results/structures/{defect}/{supercell}/{shard}.xyz.gz",
+        structures=shards_of(
+            rules.build_structures.output.structures,
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
-            shard=SHARDS,
         ),
         located=expand(
-            "results/localization/{defect}/{supercell}.csv",
+            rules.locate_defects.output[0],
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
         ),
@@ -228,17 +231,17 @@ rule show_structures:
 
 rule write_summary:
     input:
-        table="results/table.csv",
-        comparisons="results/comparisons.csv",
-        statistics="results/statistics.csv",
-        baselines="results/baselines.csv",
-        localization="results/localization.csv",
-        rejected="results/materials/rejected.csv",
-        audits=every_entry("audit.json"),
-        predictions=every_entry("predictions.csv"),
-        run_plots=RUN_PLOTS,
+        table=rules.make_table.output.csv,
+        comparisons=rules.make_table.output.comparisons,
+        statistics=rules.make_table.output.statistics,
+        baselines=rules.gather_evidence.output.baselines,
+        localization=rules.gather_evidence.output.localization,
+        rejected=rules.use_selection.output.rejected,
+        audits=outputs("audit", runs()),
+        predictions=outputs("predictions", runs()),
+        run_plots=[run_plot(run) for run in runs()],
         accuracy_plot="results/plots/accuracy.svg",
-        structures="results/report/structures.html",
+        structures=rules.show_structures.output[0],
     output:
         report(
             "results/report/summary.html",

@@ -18,14 +18,14 @@ wildcard_constraints:
     split="|".join(SETTINGS.generalization.splits),
 
 
-# Where the trainings of each split are: those of the campaign's own are the table's.
-SPLITS = {SETTINGS.training.split: "results/training"} | {
-    split: f"results/splits/{split}"
+# Networks for all defects at once, and for each split beside that of the table.
+ANY_RUNS = [run | {"defect": "any"} for run in runs(defect=SETTINGS.defects[0])]
+OTHER_SPLITS = [
+    split
     for split in SETTINGS.generalization.splits
     if split != SETTINGS.training.split
-}
-# Networks for all defects at once.
-ANY_ENTRIES = list(product(SETTINGS.supercells, POOLINGS, CONVOLUTIONS))
+]
+SPLIT_RUNS = [run | {"split": split} for split in OTHER_SPLITS for run in RUNS]
 SPLIT_RUN = f"{{split}}/{RUN}"
 TYPES_RUN = "{supercell}/{pooling}/{convolution}"
 
@@ -41,26 +41,26 @@ rule beyond:
 
 rule generalize:
     input:
-        graphs=expand(
-            "results/graphs/{{defect}}/{{supercell}}/{shard}.h5", shard=SHARDS
-        ),
-        models=lambda wildcards: files_of(
-            trained_entries(wildcards.defect, SETTINGS.supercells), "model.pt"
-        ),
-        predictions=lambda wildcards: files_of(
-            trained_entries(wildcards.defect, SETTINGS.supercells), "predictions.csv"
+        graphs=graphs_of_run,
+        models=lambda wildcards: outputs("model", runs(defect=wildcards.defect)),
+        predictions=lambda wildcards: outputs(
+            "predictions", runs(defect=wildcards.defect)
         ),
     output:
         "results/generalization/{defect}/{supercell}.csv",
     log:
         "results/logs/generalize/{defect}/{supercell}.log",
+    benchmark:
+        "results/benchmarks/generalize/{defect}/{supercell}.tsv"
     conda:
         "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=memory(20),
     params:
-        entries=lambda wildcards: trained_entries(wildcards.defect, SETTINGS.supercells),
+        runs=lambda wildcards: with_outputs(
+            runs(defect=wildcards.defect), "model", "predictions"
+        ),
         code=code("generalize.py"),
     script:
         "../scripts/generalize.py"
@@ -69,7 +69,7 @@ rule generalize:
 rule compare_generalization:
     input:
         expand(
-            "results/generalization/{defect}/{supercell}.csv",
+            rules.generalize.output[0],
             defect=SETTINGS.defects,
             supercell=TESTED,
         ),
@@ -83,6 +83,8 @@ rule compare_generalization:
         ),
     log:
         "results/logs/compare_generalization.log",
+    benchmark:
+        "results/benchmarks/compare_generalization.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -94,25 +96,23 @@ rule compare_generalization:
 
 rule rattle:
     input:
-        hosts=expand("results/materials/hosts/{shard}.xyz", shard=SHARDS),
-        models=lambda wildcards: files_of(
-            trained_entries(wildcards.defect, [wildcards.supercell]), "model.pt"
-        ),
-        predictions=lambda wildcards: files_of(
-            trained_entries(wildcards.defect, [wildcards.supercell]), "predictions.csv"
-        ),
+        hosts=rules.use_selection.output.hosts,
+        models=lambda wildcards: outputs("model", runs_here(wildcards)),
+        predictions=lambda wildcards: outputs("predictions", runs_here(wildcards)),
     output:
         "results/rattle/{defect}/{supercell}.csv",
     log:
         "results/logs/rattle/{defect}/{supercell}.log",
+    benchmark:
+        "results/benchmarks/rattle/{defect}/{supercell}.tsv"
     conda:
         "../envs/environment.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
-        entries=lambda wildcards: trained_entries(
-            wildcards.defect, [wildcards.supercell]
+        runs=lambda wildcards: with_outputs(
+            runs_here(wildcards), "model", "predictions"
         ),
         rattle=SETTINGS.generalization.rattle,
         structures=settings("structures", exclude={"rattle"}),
@@ -126,7 +126,7 @@ rule rattle:
 rule compare_rattle:
     input:
         expand(
-            "results/rattle/{defect}/{supercell}.csv",
+            rules.rattle.output[0],
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
         ),
@@ -135,6 +135,8 @@ rule compare_rattle:
         plot=plot("rattle", "Beyond the table", "displaced atoms"),
     log:
         "results/logs/compare_rattle.log",
+    benchmark:
+        "results/benchmarks/compare_rattle.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -169,20 +171,23 @@ use rule train as train_split with:
 
 rule compare_splits:
     input:
-        [
-            str(Path(where, *entry, "predictions.csv"))
-            for where in SPLITS.values()
-            for entry in ENTRIES
-        ],
+        outputs("predictions", runs()),
+        outputs("predictions", SPLIT_RUNS, rule="train_split"),
     output:
         csv="results/splits.csv",
         plot=plot("splits", "Beyond the table", "what is held out"),
     log:
         "results/logs/compare_splits.log",
+    benchmark:
+        "results/benchmarks/compare_splits.tsv"
     conda:
         "../envs/environment.yaml"
     params:
-        entries=[(split, *entry) for split in SPLITS for entry in ENTRIES],
+        runs=[
+            run | {"split": SETTINGS.training.split}
+            for run in with_outputs(runs(), "predictions")
+        ]
+        + with_outputs(SPLIT_RUNS, "predictions", rule="train_split"),
         bootstrap=SETTINGS.results.bootstrap,
         code=code("compare_splits.py"),
     script:
@@ -213,14 +218,8 @@ use rule train as train_defect_types with:
 
 rule compare_defect_types:
     input:
-        defect_types=[
-            f"results/defect_types/{cell}/{pooling}/{convolution}/predictions.csv"
-            for cell, pooling, convolution in ANY_ENTRIES
-        ],
-        any_defect=[
-            f"results/training/any/{cell}/{pooling}/{convolution}/predictions.csv"
-            for cell, pooling, convolution in ANY_ENTRIES
-        ],
+        outputs("predictions", ANY_RUNS),
+        outputs("predictions", ANY_RUNS, rule="train_defect_types"),
     output:
         defect_types="results/defect_types.csv",
         confusion="results/confusion.csv",
@@ -228,10 +227,13 @@ rule compare_defect_types:
         plot=plot("confusion", "Beyond the table", "which defect it is"),
     log:
         "results/logs/compare_defect_types.log",
+    benchmark:
+        "results/benchmarks/compare_defect_types.tsv"
     conda:
         "../envs/environment.yaml"
     params:
-        entries=ANY_ENTRIES,
+        detection=with_outputs(ANY_RUNS, "predictions"),
+        classification=with_outputs(ANY_RUNS, "predictions", rule="train_defect_types"),
         defects=SETTINGS.defects,
         bootstrap=SETTINGS.results.bootstrap,
         code=code("compare_defect_types.py"),
@@ -241,21 +243,22 @@ rule compare_defect_types:
 
 rule list_misclassified:
     input:
-        predictions=every_entry("predictions.csv"),
-        graphs=expand(
-            "results/graphs/{defect}/{supercell}/{shard}.h5",
+        predictions=outputs("predictions", runs()),
+        graphs=shards_of(
+            rules.build_graphs.output[0],
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
-            shard=SHARDS,
         ),
     output:
         "results/misclassified.csv",
     log:
         "results/logs/list_misclassified.log",
+    benchmark:
+        "results/benchmarks/list_misclassified.tsv"
     conda:
         "../envs/environment.yaml"
     params:
-        entries=ENTRIES,
+        runs=with_outputs(runs(), "predictions"),
         shards=SHARDS,
         rounds=SETTINGS.network.n_convolutions,
         code=code("list_misclassified.py"),

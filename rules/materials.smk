@@ -16,6 +16,8 @@ rule select_materials:
         hosts=expand(f"{SELECTION}/hosts/{{shard}}.xyz", shard=SHARDS),
     log:
         "results/logs/select_materials.log",
+    benchmark:
+        "results/benchmarks/select_materials.tsv"
     conda:
         "../envs/environment.yaml"
     params:

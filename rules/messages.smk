@@ -44,7 +44,7 @@ onstart:
         PREVIOUS,
     )
     print(
-        f"{len(ENTRIES)} runs: {', '.join(SETTINGS.defects)}; "
+        f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "
         f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
         f"{', '.join(SETTINGS.convolutions)}.\n"
         "Results are written to results/, logs to results/logs/. If the run is interrupted, "

@@ -13,6 +13,8 @@ rule build_structures:
         skipped="results/structures/{defect}/{supercell}/{shard}.skipped.csv",
     log:
         "results/logs/build_structures/{defect}/{supercell}/{shard}.log",
+    benchmark:
+        "results/benchmarks/build_structures/{defect}/{supercell}/{shard}.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -29,6 +31,8 @@ rule examples:
         directory("results/examples"),
     log:
         "results/logs/examples.log",
+    benchmark:
+        "results/benchmarks/examples.tsv"
     conda:
         "../envs/environment.yaml"
     params:

@@ -15,17 +15,14 @@ with logging_to(snakemake.log[0]):
     names = [PRISTINE, *snakemake.params.defects]
     resamples = snakemake.params.bootstrap
     confusions, metrics, detections = [], [], []
-    for run, predicted, any_defect in zip(
-        snakemake.params.entries,
-        snakemake.input.defect_types,
-        snakemake.input.any_defect,
-        strict=True,
-    ):
-        key = dict(zip(RUN_KEY[1:], run, strict=True))
-        predictions = defect_types.read(Path(predicted))
+    for run in snakemake.params.classification:
+        key = {name: run[name] for name in RUN_KEY[1:]}
+        predictions = defect_types.read(Path(run["predictions"]))
         confusions.append(defect_types.confusion(predictions, names).assign(**key))
         metrics.append(key | defect_types.metrics(predictions, names, resamples))
-        binary = read_predictions(Path(any_defect))
+    for run in snakemake.params.detection:
+        key = {name: run[name] for name in RUN_KEY[1:]}
+        binary = read_predictions(Path(run["predictions"]))
         binary["defect_type"] = [
             defect_type_of(name, formula, 1)
             for name, formula in zip(binary["name"], binary["formula"], strict=True)

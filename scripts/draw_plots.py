@@ -11,8 +11,7 @@ from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     histories = [
-        read_history(Path(path)).assign(**run_key(run))
-        for run, path in zip(snakemake.params.runs, snakemake.input.histories, strict=True)
+        read_history(Path(run["history"])).assign(**run_key(run)) for run in snakemake.params.runs
     ]
     plots.accuracy_by_supercell(
         table.read_csv(Path(snakemake.input.table)), [Path(p) for p in snakemake.output.accuracy]

@@ -12,18 +12,18 @@ from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     source, target = snakemake.input, snakemake.output
-    keys = [run_key(run) for run in snakemake.params.runs]
-    predictions = [read_predictions(Path(path)) for path in source.predictions]
-    histories = [read_history(Path(path)) for path in source.histories]
     located = pd.concat([localization.read(Path(path)) for path in source.located])
 
     write_csv(pd.concat([pd.read_csv(path) for path in source.baselines]), Path(target.baselines))
     rows = localization.summary(located, RUN_KEY, snakemake.params.bootstrap)
     write_csv(pd.DataFrame(rows), Path(target.localization))
 
-    labeled = [frame.assign(**key) for key, frame in zip(keys, predictions, strict=True)]
+    labeled = []
+    for run in snakemake.params.runs:
+        key, predictions = run_key(run), read_predictions(Path(run["predictions"]))
+        labeled.append(predictions.assign(**key))
+        history = read_history(Path(run["history"]))
+        plots.run(history, predictions, " ".join(key.values()), Path(run["plot"]))
     plots.calibration(pd.concat(labeled), [Path(path) for path in target.calibration])
     plots.distances_to_defect(located, [Path(path) for path in target.distances])
     plots.cost(table.read_csv(Path(source.table)), [Path(path) for path in target.cost])
-    for key, history, frame, path in zip(keys, histories, predictions, target.runs, strict=True):
-        plots.run(history, frame, " ".join(key.values()), Path(path))

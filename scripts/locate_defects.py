@@ -19,11 +19,8 @@ with logging_to(snakemake.log[0]):
         for structure in read_structures(Path(path))
     )
     located = []
-    for run, model, predictions in zip(
-        snakemake.params.runs, snakemake.input.models, snakemake.input.predictions, strict=True
-    ):
-        picks = localization.locate(
-            Path(model), graphs, around, read_predictions(Path(predictions))
-        )
+    for run in snakemake.params.runs:
+        predictions = read_predictions(Path(run["predictions"]))
+        picks = localization.locate(Path(run["model"]), graphs, around, predictions)
         located.append(picks.assign(**run_key(run)))
     write_csv(pd.concat(located), Path(snakemake.output[0]))

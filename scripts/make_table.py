@@ -12,14 +12,14 @@ from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     resamples = snakemake.params.bootstrap
-    keys = [run_key(run) for run in snakemake.params.runs]
-    predictions = [read_predictions(Path(path)) for path in snakemake.input.predictions]
-    audits = [read_audit(Path(path)) for path in snakemake.input.audits]
-    runs = list(zip(keys, predictions, strict=True))
-    frame = table.table(
-        table.run_row(predicted, audit, key, resamples, snakemake.params.published_differences)
-        for (key, predicted), audit in zip(runs, audits, strict=True)
-    )
+    differences = snakemake.params.published_differences
+    runs, rows = [], []
+    for run in snakemake.params.runs:
+        key, predictions = run_key(run), read_predictions(Path(run["predictions"]))
+        audit = read_audit(Path(run["audit"]))
+        runs.append((key, predictions))
+        rows.append(table.run_row(predictions, audit, key, resamples, differences))
+    frame = table.table(rows)
     statistics = pd.DataFrame([table.statistics_row(p, key, resamples) for key, p in runs])
     comparisons = pd.DataFrame(
         table.comparison_rows(runs, resamples), columns=table.COMPARISON_COLUMNS

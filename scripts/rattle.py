@@ -6,18 +6,14 @@ import pandas as pd
 
 from defectpool.config import GraphSettings, StructuresSettings
 from defectpool.evaluation import generalization
+from defectpool.evaluation.tables import write_csv
 from defectpool.graphs.graph_set import graph_set
 from defectpool.materials.host import read_hosts
-from defectpool.reporting import table
 from defectpool.runtime.job_log import logging_to
 from defectpool.structures.build import build_structures
 
 with logging_to(snakemake.log[0]):
     hosts = [host for path in snakemake.input.hosts for host in read_hosts(Path(path))]
-    files = zip(
-        snakemake.params.entries, snakemake.input.models, snakemake.input.predictions, strict=True
-    )
-    entries = [(marks, Path(model), Path(tested)) for marks, model, tested in files]
     tables = []
     for rattle in snakemake.params.rattle:
         structures, _ = build_structures(
@@ -29,7 +25,7 @@ with logging_to(snakemake.log[0]):
         graphs = graph_set(
             structures, GraphSettings(**snakemake.params.graph), snakemake.params.rounds
         )
-        tables.append(generalization.test_runs(entries, graphs))
+        tables.append(generalization.test_runs(snakemake.params.runs, graphs))
         tables[-1].insert(2, "rattle", rattle)
         print(f"{rattle} Å: {len(tables[-1])} predictions")
-    table.write_csv(pd.concat(tables), Path(snakemake.output[0]))
+    write_csv(pd.concat(tables), Path(snakemake.output[0]))

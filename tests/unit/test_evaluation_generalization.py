@@ -10,7 +10,7 @@ from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import generalization
-from defectpool.evaluation.tables import write_csv
+from defectpool.evaluation.tables import RUN_KEY, write_csv
 from defectpool.network.model_file import load_models
 from defectpool.reporting import plots_generalization
 from defectpool.supercell_labels import cells
@@ -85,12 +85,10 @@ def test_no_host_in_common(trained):
 
 def test_from_files_to_accuracies(trained, tmp_path):
     _, files = trained
-    run = dict(zip(generalization.RUN, ("vacancy", "2x2", "max", "gated"), strict=True))
+    run = dict(zip(RUN_KEY, ("vacancy", "2x2", "max", "gated"), strict=True)) | files
     parts = []
     for size in (1, 2, 3):
-        part = generalization.test_runs(
-            [(run, files["model"], files["predictions"])], campaign(size)
-        )
+        part = generalization.test_runs([run], campaign(size))
         part.insert(2, "tested", f"{size}x{size}")
         write_csv(part, tmp_path / f"{size}.csv")
         parts.append(generalization.read(tmp_path / f"{size}.csv"))

@@ -4,7 +4,7 @@ A network trained on one supercell is tested on other supercells or on displaced
 classified by the network of the fold in which it was tested, so its formula remains unseen.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,16 +87,14 @@ def test(
     return in_order(tables)
 
 
-def test_runs(
-    runs: Iterable[tuple[dict[str, str], Path, Path]], graphs: "GraphSet"
-) -> pd.DataFrame:
+def test_runs(runs: Iterable[Mapping[str, str]], graphs: "GraphSet") -> pd.DataFrame:
     """Test the networks of several runs on the same structures.
 
     Parameters
     ----------
     runs
-        For each run the columns that identify it (`RUN`), its `model.pt` and its
-        `predictions.csv`.
+        For each run its defect, supercell, pooling and convolution, its `model` and its
+        `predictions` (paths).
     graphs
         The structures.
     """
@@ -106,14 +104,14 @@ def test_runs(
 
     tables: list[pd.DataFrame] = []
     dataset: CPUDataset | None = None
-    for key, model, predictions in runs:
-        models = load_models(model)
+    for run in runs:
+        models = load_models(run["model"])
         size = models[0][2].settings
         if dataset is None:
             dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
-        table = test(models, read_predictions(predictions), graphs, dataset)
-        for place, (column, value) in enumerate(key.items()):
-            table.insert(place, column, value)
+        table = test(models, read_predictions(Path(run["predictions"])), graphs, dataset)
+        for place, column in enumerate(RUN):
+            table.insert(place, column, run["supercell" if column == "trained" else column])
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 

@@ -1,5 +1,6 @@
 """CSV tables of results: the columns that identify a run, and reproducible files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,9 @@ from defectpool.runtime.atomic_write import replacing
 RUN_KEY = ["defect", "supercell", "pooling", "convolution"]
 
 
-def run_key(values: tuple[str, ...]) -> dict[str, str]:
-    """Columns that identify a run, from its values in the order of `RUN_KEY`."""
-    return dict(zip(RUN_KEY, values, strict=True))
+def run_key(run: Mapping[str, str]) -> dict[str, str]:
+    """Columns that identify a run, without the files that a rule adds to it."""
+    return {name: run[name] for name in RUN_KEY if name in run}
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
