@@ -28,7 +28,7 @@ PREVIOUS = Path("results/previous", STARTED.replace(":", "-"))
 # One line a job. Snakemake's own messages return with --verbose, --printshellcmds or --dry-run.
 # A workflow that imports these rules keeps its own messages.
 if workflow.is_main_process and not (
-    workflow.modifier.is_module
+    workflow.modifier.parent_modifier
     or workflow.output_settings.dryrun
     or workflow.output_settings.verbose
     or workflow.output_settings.printshellcmds
@@ -38,11 +38,18 @@ if workflow.is_main_process and not (
 
 
 onstart:
+    jobs = list(workflow.dag.needrun_jobs())
+    needed = {job.rule.name for job in jobs}
+    if "train" in needed and not needed & {"select_materials", "use_selection"}:
+        problem = checks.too_few_formulas(
+            Path(rules.use_selection.output.selected),
+            SETTINGS.training.folds,
+            SETTINGS.training.split,
+        )
+        if problem:
+            raise WorkflowError(problem)
     owners.register()
-    previous.keep(
-        (file for job in workflow.dag.needrun_jobs() for file in job.output),
-        PREVIOUS,
-    )
+    previous.keep((file for job in jobs for file in job.output), PREVIOUS)
     print(
         f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "
         f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
