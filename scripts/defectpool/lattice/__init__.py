@@ -1,0 +1,19 @@
+"""A host crystal's own lattice, found inside a defective cell, and the defects it tells of."""
+
+from .comparison import Defect, compare, composition_balance
+from .complexes import Complex, find_complexes
+from .host import Alternative, Host, find_host
+from .verdict import Finding, analyze
+
+__all__ = [
+    "Alternative",
+    "Complex",
+    "Defect",
+    "Finding",
+    "Host",
+    "analyze",
+    "compare",
+    "composition_balance",
+    "find_complexes",
+    "find_host",
+]
