@@ -141,7 +141,7 @@ def scan(
 
 
 def _names(paths: Iterable[str], own: Sequence[Path]) -> Iterator[str]:
-    """Yield the files that paths stand for, without what an earlier scan wrote to the same place."""
+    """Yield the files that paths stand for, without what a scan wrote to the same place."""
     from defectpool.scan.sources import listing
 
     for path in paths:

@@ -48,19 +48,19 @@ def examine(structure: Atoms, path: str = "", frame: int = 0) -> Result:
         Where it comes from.
     """
     try:
-        finding = analyze(structure)
+        return from_finding(structure, analyze(structure), path, frame)
     except MemoryError:
         return _failed(structure, path, frame, "the analysis needs more memory than the limit")
     except Exception as error:  # a bug must not end a run over a million files
         reason = one_line(f"the analysis failed ({type(error).__name__}: {error})")
         return _failed(structure, path, frame, reason)
-    return from_finding(structure, finding, path, frame)
 
 
 def from_finding(structure: Atoms, finding: Finding, path: str, frame: int) -> Result:
     """Return a result that holds a finding."""
     reason = one_line(finding.reason) if finding.verdict == "undecided" else ""
-    return Result(path, frame, len(structure), finding, reason, structure)
+    symmetry = finding.host.symmetry() if finding.host else ""
+    return Result(path, frame, len(structure), finding, reason, structure, symmetry)
 
 
 def _failed(structure: Atoms, path: str, frame: int, reason: str) -> Result:

@@ -7,9 +7,11 @@ The page is one file that needs no network. 3Dmol.js (N. Rego and D. Koes, Bioin
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ MOST_ROWS = 20_000
 MOST_ATOMS = 150_000  # drawn in a page, some 30 bytes each
 MOST_EACH = 4_000  # drawn of a structure; of a larger one those next to the defects
 NAMED = 3  # defects that a row names
+FACE = -0.02  # fraction of a cell vector; atoms just below a face stay there
 VACUUM = 4.0  # Å; a wider gap between layers of atoms is where a cell is cut
 
 
@@ -58,7 +61,7 @@ class Page:
         self.counts[record["verdict"]] += 1
         self.names.update((d["name"], d["type"]) for d in record["defects"])
         if record["verdict"] == UNDECIDED:
-            self.reasons[record["reason"].split(";")[0].split(": ")[0]] += 1
+            self.reasons[without_numbers(record["reason"])] += 1
         if len(self.rows) >= MOST_ROWS:
             return
         fits = drawn is not None and self._atoms + len(drawn["species"]) <= MOST_ATOMS
@@ -69,13 +72,15 @@ class Page:
 
     def data(self) -> dict[str, Any]:
         """Return what the page shows, as plain data."""
+        folder = common_folder([row["path"] for row in self.rows])
         elements = sorted({symbol for drawn in self.drawings for symbol in drawn["elements"]})
         return {
             "counts": {verdict: self.counts[verdict] for verdict in VERDICTS},
             "names": [[*key, count] for key, count in self.names.most_common(100)],
             "reasons": [[reason, count] for reason, count in self.reasons.most_common(20)],
             "styles": {symbol: style(symbol) for symbol in elements},
-            "rows": self.rows,
+            "folder": folder,
+            "rows": [row | {"path": row["path"].removeprefix(folder)} for row in self.rows],
             "drawings": self.drawings,
         }
 
@@ -98,6 +103,20 @@ def write_while_passing(results: Iterable[Result], path: Path) -> Iterator[Resul
         page.add(as_dict(result), drawing(result))
         yield result
     write_text(path, page.html())
+
+
+def common_folder(paths: Iterable[str]) -> str:
+    """Folder that all paths lie in, with its final slash; empty where there is none."""
+    folders = {path.rpartition("/")[0] for path in paths}
+    if not folders or not all(folders) or len({folder.startswith("/") for folder in folders}) > 1:
+        return ""
+    common = commonpath(folders)
+    return f"{common}/" if common.strip("/") else ""
+
+
+def without_numbers(reason: str) -> str:
+    """Return a reason without its numbers and details, to count it with those like it."""
+    return re.sub(r"\d[\d,.]*", "…", re.split(r"[;(:]", reason)[0].strip())
 
 
 def row(record: Mapping[str, Any], drawn: int | None) -> dict[str, Any]:
@@ -149,7 +168,7 @@ def drawing(result: Result) -> dict[str, Any] | None:
         "positions": _thousandths(positions[kept]),
         "displacements": _thousandths(moves[kept]),
         "cell": _thousandths(atoms.cell.array),
-        "flat": bool(np.any(starts > 0)),
+        "flat": bool(starts[2] != FACE),
         "cut": len(kept) < len(atoms),
         "defects": [
             {
@@ -171,14 +190,16 @@ def cuts(atoms: Atoms) -> NDArray[np.float64]:
     A slab that lies across the cell's face is drawn in one piece: the cut is in the middle of a
     gap wider than `VACUUM`; elsewhere it is just below the face.
     """
-    starts = np.full(3, -0.02)
+    starts = np.full(3, FACE)
     if atoms.cell.rank != 3:
         return starts
-    for axis, values in enumerate(np.sort(atoms.cell.scaled_positions(atoms.positions) % 1.0).T):
+    fractions = np.sort(atoms.cell.scaled_positions(atoms.positions) % 1.0, axis=0)
+    for axis, values in enumerate(fractions.T):
         gaps = np.diff(values, append=values[0] + 1.0)
         widest = int(np.argmax(gaps))
         if gaps[widest] * atoms.cell.lengths()[axis] > VACUUM:
-            starts[axis] = (values[widest] + gaps[widest] / 2) % 1.0
+            middle = values[widest] + gaps[widest] / 2
+            starts[axis] = middle - np.round(middle)
     return starts
 
 

@@ -60,7 +60,8 @@ def read(path: Path, name: str, limits: Limits) -> Iterator[Atoms | UnreadableEr
     except MemoryError:
         yield UnreadableError(f"reading needs more than {limits.memory / 1e9:g} GB of memory")
     except Exception as error:  # parsers raise whatever a damaged file provokes
-        yield UnreadableError(one_line(f"damaged {found} file ({type(error).__name__}: {error})"))
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        yield UnreadableError(one_line(f"damaged {found} file ({said})"))
 
 
 def one_line(text: str, width: int = 200) -> str:

@@ -57,6 +57,8 @@ class Result:
         Why the verdict is undecided; empty for a decided one.
     structure
         Numbers, positions, cell and periodicity of the structure, where it was read.
+    symmetry
+        Symbol of the host's layer or space group.
     events
         In a trajectory: hops, creations and recombinations between the frame before and this one.
     """
@@ -67,6 +69,7 @@ class Result:
     finding: Finding | None = None
     reason: str = ""
     structure: Atoms | None = None
+    symmetry: str = ""
     events: tuple[Event, ...] = ()
 
     @property

@@ -33,7 +33,7 @@ def line(result: Result) -> str:
         return f"{result.name}  {what}"
     said = _defects(result.finding) if result.verdict == DEFECTIVE else "pristine"
     host = result.finding.host
-    about = f"{host.formula}, {size}, {host.symmetry()} host" if host else size
+    about = f"{host.formula}, {size}, {result.symmetry} host" if host else size
     return f"{result.name}  {about}: {said}"
 
 
@@ -60,7 +60,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         "atoms": result.atoms,
         "verdict": result.verdict,
         "reason": result.reason,
-        "host": _host(finding),
+        "host": _host(result),
         "margin": _number(finding.margin) if known else None,
         "defects": [_defect(defect) for defect in finding.defects] if known else [],
         "complexes": [
@@ -89,13 +89,13 @@ def _defects(finding: Finding) -> str:
     return f"{said}; complex {complexes}" if complexes else said
 
 
-def _host(finding: Finding | None) -> dict[str, Any] | None:
-    if finding is None or finding.host is None:
+def _host(result: Result) -> dict[str, Any] | None:
+    host = result.finding.host if result.finding else None
+    if host is None:
         return None
-    host = finding.host
     return {
         "formula": host.formula,
-        "symmetry": host.symmetry(),
+        "symmetry": result.symmetry,
         "residual": _number(host.residual),
     }
 
