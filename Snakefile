@@ -20,6 +20,7 @@ include: "rules/results.smk"
 include: "rules/campaign.smk"
 include: "rules/beyond.smk"
 include: "rules/evidence.smk"
+include: "rules/scan.smk"
 
 
 rule all:

@@ -272,6 +272,33 @@ class ExamplesSettings(Section):
     supercell: Supercell = Field("5x5", description="Supercell in which its defects are shown.")
 
 
+class ScanSettings(Section):
+    """Structures of one's own in which `snakemake results/scan/structures.csv` finds defects."""
+
+    path: str | None = Field(
+        None, description="Folder (with its subfolders), glob, archive, database or file."
+    )
+    shards: int = Field(
+        8,
+        ge=1,
+        le=4096,
+        description="Parts into which the files are dealt, one job each; 1,000 to 10,000 files a "
+        "part make jobs of minutes to an hour. Another number scans all files again.",
+    )
+    file_bytes: int = Field(
+        500_000_000, ge=1, description="Largest file in bytes, after decompression."
+    )
+    atoms: int = Field(200_000, ge=1, description="Largest structure.")
+    seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Longest time in s to read a structure; to analyze it, 1 ms an atom on top.",
+    )
+    memory: int = Field(
+        1_000_000_000, ge=1, description="Memory in bytes that reading a file may take."
+    )
+
+
 class Config(Section):
     """A campaign: materials x defects x supercells x poolings x convolutions."""
 
@@ -295,6 +322,7 @@ class Config(Section):
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     results: ResultsSettings = ResultsSettings()
+    scan: ScanSettings = ScanSettings()
     shards: int = Field(
         1,
         ge=1,

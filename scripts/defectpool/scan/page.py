@@ -13,17 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from os.path import commonpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from defectpool.files import write_text
+from defectpool.scan.drawing import drawing
 from defectpool.scan.result import UNDECIDED, VERDICTS, Result
 from defectpool.scan.text import as_dict
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 TEMPLATE = "page.html"
 LIBRARY = ("defectpool.results", "3Dmol-min.js")
@@ -31,10 +26,7 @@ NOTICE = "/* 3Dmol.js, Copyright (c) 2014 University of Pittsburgh, BSD 3-Clause
 
 MOST_ROWS = 20_000
 MOST_ATOMS = 150_000  # drawn in a page, some 30 bytes each
-MOST_EACH = 4_000  # drawn of a structure; of a larger one those next to the defects
 NAMED = 3  # defects that a row names
-FACE = -0.02  # fraction of a cell vector; atoms just below a face stay there
-VACUUM = 4.0  # Å; a wider gap between layers of atoms is where a cell is cut
 
 
 class Page:
@@ -56,7 +48,7 @@ class Page:
         record
             The result in the form of `text.as_dict`.
         drawn
-            Its structure in the form of `drawing`; left out where the page is full.
+            Its structure in the form of `drawing.drawing`; left out where the page is full.
         """
         self.counts[record["verdict"]] += 1
         self.names.update((d["name"], d["type"]) for d in record["defects"])
@@ -136,84 +128,6 @@ def row(record: Mapping[str, Any], drawn: int | None) -> dict[str, Any]:
     }
 
 
-def drawing(result: Result) -> dict[str, Any] | None:
-    """Structure of a result as the page draws it, lengths of atoms in thousandths of an Å.
-
-    Parameters
-    ----------
-    result
-        The result; of a structure of more than `MOST_EACH` atoms those next to the defects are
-        drawn.
-
-    Returns
-    -------
-    dict or None
-        None where nothing was read.
-    """
-    atoms, finding = result.structure, result.finding
-    if atoms is None:
-        return None
-    defects = finding.defects if finding else ()
-    starts = cuts(atoms)
-    positions = wrapped(atoms, atoms.positions, starts)
-    places = wrapped(atoms, np.array([d.position for d in defects]).reshape(-1, 3), starts)
-    host = finding.host if finding else None
-    moves = np.nan_to_num(np.asarray(host.displacements)) if host else np.zeros_like(positions)
-    kept = _next_to(positions, places)
-    symbols = sorted(set(atoms.symbols))
-    species = np.array([symbols.index(symbol) for symbol in atoms.symbols])
-    return {
-        "elements": symbols,
-        "species": species[kept].tolist(),
-        "positions": _thousandths(positions[kept]),
-        "displacements": _thousandths(moves[kept]),
-        "cell": _thousandths(atoms.cell.array),
-        "flat": bool(starts[2] != FACE),
-        "cut": len(kept) < len(atoms),
-        "defects": [
-            {
-                "type": defect["type"],
-                "name": defect["name"],
-                "position": place.round(3).tolist(),
-                "given": defect["position"],
-                "moved": defect["distance_moved"],
-                "score": defect["score"],
-            }
-            for defect, place in zip(as_dict(result)["defects"], places, strict=True)
-        ],
-    }
-
-
-def cuts(atoms: Atoms) -> NDArray[np.float64]:
-    """Where the cell is best cut open along each vector, as fractions [3].
-
-    A slab that lies across the cell's face is drawn in one piece: the cut is in the middle of a
-    gap wider than `VACUUM`; elsewhere it is just below the face.
-    """
-    starts = np.full(3, FACE)
-    if atoms.cell.rank != 3:
-        return starts
-    fractions = np.sort(atoms.cell.scaled_positions(atoms.positions) % 1.0, axis=0)
-    for axis, values in enumerate(fractions.T):
-        gaps = np.diff(values, append=values[0] + 1.0)
-        widest = int(np.argmax(gaps))
-        if gaps[widest] * atoms.cell.lengths()[axis] > VACUUM:
-            middle = values[widest] + gaps[widest] / 2
-            starts[axis] = middle - np.round(middle)
-    return starts
-
-
-def wrapped(
-    atoms: Atoms, positions: NDArray[np.float64], starts: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Positions [n, 3] in Å moved by whole cell vectors to begin at the cuts."""
-    if atoms.cell.rank != 3 or not len(positions):
-        return positions
-    fractions = atoms.cell.scaled_positions(positions)
-    shifts = np.where(atoms.pbc, np.floor(fractions - starts), 0.0)
-    return (fractions - shifts) @ atoms.cell.array
-
-
 def style(symbol: str) -> dict[str, Any]:
     """Color and drawn radius of an element."""
     from ase.data import atomic_numbers, covalent_radii
@@ -225,20 +139,6 @@ def style(symbol: str) -> dict[str, Any]:
         "color": f"#{red:02x}{green:02x}{blue:02x}",
         "radius": round(0.42 * float(covalent_radii[number]), 3),
     }
-
-
-def _next_to(positions: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the rows that are drawn: all, or those nearest to a defect or to the first atom."""
-    if len(positions) <= MOST_EACH:
-        return np.arange(len(positions))
-    from scipy.spatial import KDTree
-
-    distances, _ = KDTree(places if len(places) else positions[:1]).query(positions)
-    return np.sort(np.argsort(distances, kind="stable")[:MOST_EACH])
-
-
-def _thousandths(values: NDArray[np.float64]) -> list[int]:
-    return np.rint(1000 * np.asarray(values)).astype(int).ravel().tolist()
 
 
 def _named(defects: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:

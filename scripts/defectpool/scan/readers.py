@@ -243,7 +243,8 @@ def _from_pymatgen(path: Path, form: str) -> Atoms:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         text = path.read_text(encoding="utf-8-sig", errors="replace")
-        return from_pymatgen(Structure.from_str(text, fmt=form))
+        structure = Structure.from_str(text, fmt=form)  # type: ignore[arg-type]
+    return from_pymatgen(structure)
 
 
 def from_pymatgen(structure: Any) -> Atoms:
@@ -325,7 +326,7 @@ def _from_dict(content: dict[str, Any]) -> Atoms | UnreadableError:
     """ASE structure of pymatgen's dictionary."""
     lattice = content["lattice"]
     cell = np.array(lattice["matrix"], dtype=float)
-    symbols = []
+    symbols: list[str] = []
     for site in content["sites"]:
         shares = {str(s.get("element", s)): float(s.get("occu", 1.0)) for s in site["species"]}
         if len(shares) != 1 or min(shares.values()) < FULL:

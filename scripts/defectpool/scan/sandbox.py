@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from types import TracebackType
 from typing import Any
 
@@ -119,18 +119,21 @@ class Sandbox:
     def _receive(self, atoms: int) -> Any:
         """Return the next message; a process that is silent for too long is killed."""
         seconds = self.limits.seconds + atoms * SECONDS_PER_ATOM
-        expired: list[bool] = []
-        timer = Timer(
-            seconds + (START_UP if self._fresh else 0),
-            lambda: (expired.append(True), self._process.kill()),
-        )
+        expired = Event()
+        process = self._process
+
+        def end() -> None:
+            expired.set()
+            process.kill()
+
+        timer = Timer(seconds + (START_UP if self._fresh else 0), end)
         timer.daemon = True
         timer.start()
         try:
             message = pickle.load(self._process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError, pickle.UnpicklingError):
             took = f"took more than {seconds:g} s (--max-seconds)"
-            raise EndedError(took if expired else self._why()) from None
+            raise EndedError(took if expired.is_set() else self._why()) from None
         finally:
             timer.cancel()
         self._fresh = False

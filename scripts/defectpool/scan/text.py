@@ -9,7 +9,7 @@ import numpy as np
 from defectpool.scan.result import DEFECTIVE, UNDECIDED, Result
 
 if TYPE_CHECKING:
-    from defectpool.lattice import Defect, Finding
+    from defectpool.lattice import Complex, Defect, Finding
 
 SHOWN = 4  # defects that a line names one by one
 
@@ -53,7 +53,7 @@ def as_dict(result: Result) -> dict[str, Any]:
         members, distances in Å) and events.
     """
     finding = result.finding
-    known = finding is not None
+    defects, complexes = (finding.defects, finding.complexes) if finding else ((), ())
     return {
         "path": result.path,
         "frame": result.frame,
@@ -61,16 +61,9 @@ def as_dict(result: Result) -> dict[str, Any]:
         "verdict": result.verdict,
         "reason": result.reason,
         "host": _host(result),
-        "margin": _number(finding.margin) if known else None,
-        "defects": [_defect(defect) for defect in finding.defects] if known else [],
-        "complexes": [
-            {
-                "name": found.name,
-                "members": [int(member) for member in found.members],
-                "distances": [_number(value) for value in found.distances],
-            }
-            for found in (finding.complexes if known else ())
-        ],
+        "margin": _number(finding.margin) if finding else None,
+        "defects": [_defect(defect) for defect in defects],
+        "complexes": [_complex(found) for found in complexes],
         "events": [_event(event) for event in result.events],
     }
 
@@ -108,6 +101,14 @@ def _defect(defect: Defect) -> dict[str, Any]:
         "atoms": [int(row) for row in defect.atoms],
         "distance_moved": _number(defect.distance_moved),
         "score": _number(defect.score),
+    }
+
+
+def _complex(found: Complex) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "members": [int(member) for member in found.members],
+        "distances": [_number(value) for value in found.distances],
     }
 
 
