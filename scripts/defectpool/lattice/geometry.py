@@ -172,6 +172,7 @@ class PeriodicTree:
             pad = reach * float(np.linalg.norm(self.inverse[:, axis]))
             scaled, rows = _with_images(scaled, rows, axis, pad)
         self.rows = rows
+        self.points = scaled[: len(positions)] @ cell
         self._lift = 4.0 * reach
         points = scaled @ cell
         self.tree = cKDTree(points if labels is None else self._lifted(points, labels[rows]))
@@ -207,6 +208,12 @@ class PeriodicTree:
         vectors = self.tree.data[found][..., :3] - origin
         vectors[missing] = np.inf
         return np.where(missing, -1, self.rows[found]), vectors
+
+    def around(self, point: Floats) -> tuple[Ints, Floats]:
+        """Rows [m] of the points within reach of one, and the vectors to them in Å [m, 3]."""
+        inside = wrapped(point @ self.inverse, self.pbc) @ self.cell
+        found = self.tree.query_ball_point(inside, self.reach)
+        return self.rows[found], self.tree.data[found] - inside
 
     def count(self, points: Floats, labels: Ints | None = None) -> Ints:
         """Number of points within reach, [m], of the same label where labels are given."""

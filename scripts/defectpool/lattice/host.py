@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .assignment import assign
-from .basis import Basis, find_basis
-from .description import defect_bits, displacement_bits, site_bits
+from .fit import Fit, best_fits
 from .geometry import Crystal, Floats, Ints, PeriodicTree, complete_cell, crystal, wrapped
 from .naming import reduced_formula
-from .primitive import Lattice, find_lattices, lattice_points
+from .primitive import find_lattices
 from .translations import find_translations
+
+ALTERNATIVES = 5  # that are told of
 
 
 @dataclass(frozen=True)
@@ -113,31 +113,19 @@ class Host:
                 return float(np.median(length))
         return 3.0
 
-    def symmetry(self, tolerance: float = 0.05) -> str:
+    def symmetry(self, tolerance: float | None = None) -> str:
         """Symbol of the layer group (one axis not periodic) or of the space group, by spglib.
 
         Parameters
         ----------
         tolerance
-            In Å, at most 0.1: the cell is a mean over many, so its errors are small.
+            In Å, at most 0.1. By default four standard errors of a mean over all primitive cells.
         """
+        if tolerance is None:
+            tolerance = float(np.clip(4 * self.residual / np.sqrt(self.size), 0.01, 0.1))
         from .symmetry import group_symbol
 
         return group_symbol(self.cell, self.scaled_positions, self.numbers, self.pbc, tolerance)
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A lattice and how the crystal fits it."""
-
-    lattice: Lattice
-    basis: Basis
-    site_numbers: Ints
-    site_positions: Floats
-    site_of_atom: Ints
-    displacements: Floats
-    n_defects: int
-    bits: float
 
 
 def find_host(atoms: Any) -> Host:
@@ -168,49 +156,10 @@ def host_of(atoms: Any, canonical: Crystal) -> Host:
     if not canonical.pbc.any():
         raise ValueError("the structure has no periodic axis: set pbc, or it is a molecule")
     lattices = find_lattices(canonical, find_translations(canonical))
-    fits = [_fit(canonical, lattice) for lattice in lattices]
-    fits = sorted((f for f in fits if len(f.basis.numbers)), key=lambda f: f.bits)
-    return _host(atoms, canonical, fits)
+    return _host(atoms, canonical, best_fits(canonical, lattices))
 
 
-def _fit(canonical: Crystal, lattice: Lattice) -> _Fit:
-    """Fill a lattice, compare it with the crystal, and count the bits."""
-    basis = find_basis(canonical, lattice)
-    site_numbers, site_positions = _supercell(lattice, basis)
-    if not len(site_numbers):
-        none = np.full(len(canonical.numbers), -1)
-        return _Fit(lattice, basis, site_numbers, site_positions, none, np.zeros((0, 3)), 0, np.inf)
-    site_of_atom, displacements = assign(
-        canonical.numbers,
-        canonical.positions,
-        site_numbers,
-        site_positions,
-        canonical.cell,
-        canonical.pbc,
-    )
-    seated = site_of_atom >= 0
-    exchanged = canonical.numbers[seated] != site_numbers[site_of_atom[seated]]
-    counts = (len(site_numbers) - int(seated.sum()), int(exchanged.sum()), int((~seated).sum()))
-    volume = abs(float(np.linalg.det(lattice.cell)))
-    n_species = len(np.unique(canonical.numbers))
-    bits = (
-        len(basis.numbers) * site_bits(volume, n_species)
-        + defect_bits(len(site_numbers), *counts, volume * lattice.size, n_species)
-        + displacement_bits(displacements)
-    )
-    return _Fit(
-        lattice, basis, site_numbers, site_positions, site_of_atom, displacements, sum(counts), bits
-    )
-
-
-def _supercell(lattice: Lattice, basis: Basis) -> tuple[Ints, Floats]:
-    """Atomic numbers [N] and positions [N, 3] of all sites of the given cell."""
-    points = lattice_points(lattice.supercell)
-    scaled = (basis.scaled[:, None, :] + points[None, :, :]).reshape(-1, 3)
-    return np.repeat(basis.numbers, len(points)), scaled @ lattice.cell
-
-
-def _host(atoms: Any, canonical: Crystal, fits: list[_Fit]) -> Host:
+def _host(atoms: Any, canonical: Crystal, fits: list[Fit]) -> Host:
     """Best fit in the order and the setting of the given structure."""
     best = fits[0]
     n = len(canonical.numbers)
@@ -246,7 +195,7 @@ def _host(atoms: Any, canonical: Crystal, fits: list[_Fit]) -> Host:
         residual=float(np.sqrt((displacements[seated] ** 2).sum(axis=1).mean())) if n else 0.0,
         formula=reduced_formula(best.basis.numbers.tolist()),
         bits=best.bits,
-        alternatives=tuple(_alternative(fit) for fit in fits[1:]),
+        alternatives=tuple(_alternative(fit) for fit in fits[1 : 1 + ALTERNATIVES]),
     )
 
 
@@ -255,6 +204,6 @@ def _inside(positions: Floats, cell: Floats, pbc: np.ndarray) -> Floats:
     return wrapped(positions @ np.linalg.inv(cell), pbc) @ cell
 
 
-def _alternative(fit: _Fit) -> Alternative:
+def _alternative(fit: Fit) -> Alternative:
     formula = reduced_formula(fit.basis.numbers.tolist())
     return Alternative(fit.lattice.cell, fit.lattice.size, formula, fit.n_defects, fit.bits)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from .geometry import Crystal, Floats, Ints, reduced_cell
 from .translations import Translations
 
-INSIDE = 0.6  # Å; a translation this near a vector of the lattice belongs to it
+COMMENSURATE = 0.25  # Å; a basis that misses the given cell by more divides it by no whole numbers
+LEVELS = np.arange(0.95, 0.25, -0.05)  # of the best score: translations above generate a lattice
+FURTHER = 4  # translations tried in a basis besides the shortest independent ones
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,13 @@ class Lattice:
         Reduced primitive cell in Å, [3, 3].
     supercell
         Integers [3, 3]; the given (reduced) cell is supercell @ cell.
+    score
+        Of the worst translation in the basis it was made of, 0 to 1.
     """
 
     cell: Floats
     supercell: Ints
+    score: float
 
     @property
     def size(self) -> int:
@@ -34,74 +40,95 @@ class Lattice:
 
 
 def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]:
-    """Lattices that the best translations generate, from the given cell to ever smaller ones.
+    """Lattices that translations generate and that divide the given cell, by falling score.
 
-    Translations are taken in falling order of score. One that lies in the lattice so far adds
-    nothing; any other makes it denser; one that would make it denser than the atoms is left out.
+    At each of several levels, the short translations above it are combined into bases. A basis
+    counts if the given cell is a whole multiple of it; it is then strained to be exactly that.
+    The given cell itself comes last.
     """
     limit = int(np.unique(crystal.numbers, return_counts=True)[1].max())
-    lattices = [Lattice(crystal.cell, np.eye(3, dtype=np.int64))]
-    for vector in translations.vectors:
-        denser = with_translation(lattices[-1], vector, crystal, limit)
-        if denser is not None and denser.size > lattices[-1].size:
-            lattices.append(denser)
-    return lattices
+    whole = Translations(crystal.cell[crystal.pbc], np.ones(int(crystal.pbc.sum())))
+    found = {_key(np.eye(3, dtype=np.int64)): Lattice(crystal.cell, np.eye(3, dtype=np.int64), 0.0)}
+    seen: set[bytes] = set()
+    for level in LEVELS * translations.scores.max(initial=0.0):
+        pool = _short(translations, level, whole)
+        if pool.vectors.tobytes() not in seen:
+            seen.add(pool.vectors.tobytes())
+            for lattice in _commensurate(pool, crystal, limit):
+                found.setdefault(_key(lattice.supercell), lattice)
+    return sorted(found.values(), key=lambda lattice: (-round(lattice.score * 20), -lattice.size))
 
 
-def with_translation(
-    lattice: Lattice, vector: Floats, crystal: Crystal, limit: int
-) -> Lattice | None:
-    """Lattice that a translation is added to; None if it lies in it or makes it too dense.
-
-    Euclid's algorithm: what is left of a vector after the nearest vector of the lattice is taken
-    off belongs to the lattice, too.
-    """
-    cell = lattice.cell
-    pool = [vector]
-    for _ in range(24):
-        rest = [_remainder(v, cell, crystal.pbc) for v in pool]
-        rest = [v for v in rest if np.linalg.norm(v) > INSIDE]
-        if not rest:
-            return _snapped(cell, crystal, limit) if cell is not lattice.cell else None
-        cell, dropped = _exchange(cell, rest[0], crystal.pbc)
-        if abs(np.linalg.det(crystal.cell)) / abs(np.linalg.det(cell)) > limit + 0.5:
-            return None
-        pool = rest + dropped
-    return None
+def _short(translations: Translations, level: float, whole: Translations) -> Translations:
+    """Translations above a level to make bases of: shortest independent, next, given cell's."""
+    rows = np.flatnonzero(translations.scores >= level)
+    rows = rows[np.argsort(np.linalg.norm(translations.vectors[rows], axis=1), kind="stable")]
+    vectors = translations.vectors[rows]
+    first = _independent(vectors)
+    rest = np.setdiff1d(np.arange(len(rows)), first)[:FURTHER]
+    chosen = rows[np.concatenate([first, rest]).astype(np.int64)]
+    return Translations(
+        np.concatenate([translations.vectors[chosen], whole.vectors]),
+        np.concatenate([translations.scores[chosen], whole.scores]),
+    )
 
 
-def _remainder(vector: Floats, cell: Floats, pbc: np.ndarray) -> Floats:
-    """What is left of a vector after the nearest vector of the lattice is taken off."""
-    scaled = np.where(pbc, vector @ np.linalg.inv(cell), 0.0)
-    return vector - np.round(scaled) @ cell
+def _independent(vectors: Floats) -> Ints:
+    """Rows of the first vectors that are independent, at most three."""
+    chosen: list[int] = []
+    normals = np.zeros((0, 3))
+    for _ in range(3):
+        rest = vectors - vectors @ np.linalg.pinv(normals) @ normals if chosen else vectors
+        fresh = np.linalg.norm(rest, axis=1) > 0.2 * np.linalg.norm(vectors, axis=1) + 1e-9
+        if not fresh.any():
+            break
+        chosen.append(int(np.argmax(fresh)))
+        normals = vectors[chosen]
+    return np.array(chosen, dtype=np.int64)
 
 
-def _exchange(cell: Floats, vector: Floats, pbc: np.ndarray) -> tuple[Floats, list[Floats]]:
-    """Reduced cell in which a vector takes the place of one, and the vector that it replaced.
+def _commensurate(pool: Translations, crystal: Crystal, limit: int) -> list[Lattice]:
+    """Lattices of all bases out of a pool of translations whose whole multiple the cell is."""
+    dimension = int(crystal.pbc.sum())
+    picks = np.array(list(combinations(range(len(pool.vectors)), dimension)))
+    bases = np.tile(crystal.cell, (len(picks), 1, 1))
+    bases[:, crystal.pbc] = pool.vectors[picks]
+    volumes = np.abs(np.linalg.det(bases))
+    solid = volumes > abs(np.linalg.det(crystal.cell)) / (limit + 0.5)
+    bases, picks = bases[solid], picks[solid]
+    supercells = np.round(crystal.cell @ np.linalg.inv(bases))
+    sizes = np.abs(np.linalg.det(supercells))
+    good = (sizes > 0.5) & (sizes < limit + 0.5)
+    bases, picks, supercells = bases[good], picks[good], supercells[good]
+    exact = np.linalg.solve(supercells, np.broadcast_to(crystal.cell, bases.shape))
+    near = np.linalg.norm(exact - bases, axis=2).max(axis=1, initial=0.0) < COMMENSURATE
+    scores = pool.scores[picks[near]].min(axis=1, initial=1.0)
+    return [
+        _reduced(cell, supercell.astype(np.int64), crystal, float(score))
+        for cell, supercell, score in _distinct(exact[near], supercells[near], scores)
+    ]
 
-    Of the vectors that may be replaced the one with the largest share in it is: the smaller the
-    change of volume, the less an error in the vector counts.
-    """
-    share = np.where(pbc, np.abs(vector @ np.linalg.inv(cell)), 0.0)
-    axis = int(np.argmax(share))
-    changed = cell.copy()
-    changed[axis] = vector
-    return reduced_cell(changed, pbc)[0], [cell[axis]]
+
+def _distinct(
+    cells: Floats, supercells: Floats, scores: Floats
+) -> list[tuple[Floats, Floats, Floats]]:
+    """One basis of each lattice, that of the best score."""
+    best: dict[bytes, int] = {}
+    for row in np.argsort(-scores, kind="stable"):
+        best.setdefault(_key(supercells[row].astype(np.int64)), int(row))
+    return [(cells[row], supercells[row], scores[row]) for row in best.values()]
 
 
-def _snapped(cell: Floats, crystal: Crystal, limit: int) -> Lattice | None:
-    """Lattice whose whole multiple is the given cell, next to an approximate one."""
-    whole = crystal.cell @ np.linalg.inv(cell)
-    supercell = np.round(whole).astype(np.int64)
-    size = round(abs(np.linalg.det(supercell)))
-    if not 1 <= size <= limit:
-        return None
-    exact = np.linalg.solve(supercell.astype(float), crystal.cell)
-    if np.abs(np.linalg.norm(exact - cell, axis=1)).max() > INSIDE:
-        return None
-    exact, change = reduced_cell(exact, crystal.pbc)
+def _reduced(cell: Floats, supercell: Ints, crystal: Crystal, score: float) -> Lattice:
+    """Lattice in its reduced basis."""
+    reduced, change = reduced_cell(cell, crystal.pbc)
     back = np.round(np.linalg.inv(change)).astype(np.int64)
-    return Lattice(exact, supercell @ back)
+    return Lattice(reduced, supercell @ back, score)
+
+
+def _key(supercell: Ints) -> bytes:
+    """Fingerprint of the lattice of which the cell is a multiple, in whatever basis it is told."""
+    return hermite_normal_form(supercell.T).tobytes()
 
 
 def lattice_points(supercell: Ints) -> Ints:
