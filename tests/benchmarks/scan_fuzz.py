@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "unit")]
 
-from scan_examples import FORMATS, damaged, layer, rock_salt, write_formats  # noqa: E402
+from scan_examples import FORMATS, contents, damaged, layer, rock_salt  # noqa: E402
 
 from defectpool.scan.page import without_numbers  # noqa: E402
 from defectpool.scan.result import Limits  # noqa: E402
@@ -26,14 +26,14 @@ from defectpool.scan.run import scan_files  # noqa: E402
 
 def write_damaged(folder: Path, files: int, seed: int) -> list[Path]:
     """Write damaged files of every format, with the names of whole ones."""
-    contents: list[bytes] = []
+    whole: list[bytes] = []
     for number, atoms in enumerate((rock_salt(), layer())):
-        whole = folder / f"whole{number}"
-        whole.mkdir()
-        contents += [path.read_bytes() for path in write_formats(whole, atoms).values()]
+        place = folder / f"whole{number}"
+        place.mkdir()
+        whole += contents(place, atoms)
     names = list(FORMATS)
     paths = []
-    for number, content in enumerate(damaged(contents, files, seed)):
+    for number, content in enumerate(damaged(whole, files, seed)):
         paths.append(folder / f"{number:05d}_{names[number % len(names)]}")
         paths[-1].write_bytes(content)
     return paths
@@ -57,7 +57,8 @@ def fuzz(folder: Path, files: int, seed: int) -> dict[str, object]:
     begun = last = time.perf_counter()
     for result in scan_files(paths, Limits()):
         now = time.perf_counter()
-        seconds[result.path] = seconds.get(result.path, 0.0) + now - last
+        file = result.path.removeprefix(f"{folder}/").split("/")[0]  # of a member, its archive
+        seconds[file] = seconds.get(file, 0.0) + now - last
         last = now
         verdicts[result.verdict] += 1
         if result.reason:
@@ -68,7 +69,7 @@ def fuzz(folder: Path, files: int, seed: int) -> dict[str, object]:
         "files with a result": len(seconds),
         "structures": dict(verdicts),
         "seconds": round(last - begun, 1),
-        "slowest file": f"{seconds[slowest]:.1f} s ({Path(slowest).name})",
+        "slowest file": f"{seconds[slowest]:.1f} s ({slowest})",
         "largest process": f"{largest_process():.0f} MB",
         "reasons": dict(reasons.most_common(25)),
     }

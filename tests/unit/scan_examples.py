@@ -1,7 +1,10 @@
 """Structures with a known defect, in every format, whole and damaged, for the tests of the scan."""
 
+import gzip
 import json
+import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,6 +84,21 @@ def write_formats(folder: Path, atoms: Atoms) -> dict[str, Path]:
         for name, write in FORMATS.items():
             write(paths[name], atoms)
     return paths
+
+
+def contents(folder: Path, atoms: Atoms) -> list[bytes]:
+    """Return the whole files of a structure, and some of them compressed and in archives."""
+    paths = write_formats(folder, atoms)
+    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(paths["POSCAR"], "POSCAR")
+        archive.write(paths["a.cif"], "a.cif")
+    with tarfile.open(folder / "a.tar.gz", "w:gz") as tar:
+        tar.add(paths["POSCAR"], "POSCAR")
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        tar.add(paths["POSCAR"], "POSCAR")
+    packed = [(folder / name).read_bytes() for name in ("a.zip", "a.tar.gz", "a.tar")]
+    packed.append(gzip.compress(paths["a.xyz"].read_bytes()))
+    return [path.read_bytes() for path in paths.values()] + packed
 
 
 def damaged(contents: list[bytes], count: int, seed: int = 0) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from scan_examples import damaged, layer, rock_salt, write_formats
+from scan_examples import contents, damaged, layer, rock_salt
 
 from defectpool.scan.result import Limits
 from defectpool.scan.run import scan_files
@@ -189,9 +189,9 @@ def test_structures_after_one_that_ends_the_process_are_scanned(tmp_path, monkey
 
 
 def test_damaged_files_never_end_the_run(tmp_path):
-    contents = [path.read_bytes() for path in write_formats(tmp_path, layer(3)).values()]
+    whole = contents(tmp_path, layer(3))
     paths = []
-    for number, content in enumerate(damaged(contents, 100, seed=7)):
+    for number, content in enumerate(damaged(whole, 100, seed=7)):
         paths.append(tmp_path / f"damaged{number}")
         paths[-1].write_bytes(content)
     last = time.perf_counter()
@@ -200,7 +200,7 @@ def test_damaged_files_never_end_the_run(tmp_path):
         now = time.perf_counter()
         assert now - last < LONGEST
         last = now
-        seen.add(result.path)
+        seen.add(result.path.removeprefix(f"{tmp_path}/").split("/")[0])
         assert result.finding or result.reason
         assert "the analysis failed" not in result.reason
-    assert seen == {str(path) for path in paths}
+    assert seen == {path.name for path in paths}

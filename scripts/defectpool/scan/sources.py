@@ -69,7 +69,7 @@ def sources(paths: Iterable[str | Path], limits: Limits, folder: Path) -> Iterat
         for name in listing(path):
             try:
                 yield from _opened(name, limits, folder)
-            except (UnreadableError, OSError) as error:
+            except Exception as error:  # whatever a damaged archive or a lost disk provokes
                 yield Source(readers.printable(name), reason=readers.one_line(str(error)))
 
 
@@ -139,14 +139,16 @@ def _member(
         size = f"unpacks to {member.size / 1e6:,.0f} MB"
         yield Source(name, reason=readers.too_large(size, limits))
         return
-    head = member.content.read(formats.HEAD)
-    if not promising(member.name, head):
-        return
-    handle, path = tempfile.mkstemp(dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(head)
-        readers.copy(member.content, file, limits)
-    yield Source(name, Path(path), temporary=True)
+    try:
+        head = member.content.read(formats.HEAD)
+        if promising(member.name, head):
+            handle, path = tempfile.mkstemp(dir=folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(head)
+                readers.copy(member.content, file, limits)
+            yield Source(name, Path(path), temporary=True)
+    except archives.DAMAGE as error:
+        yield Source(name, reason=readers.one_line(f"damaged archive: {error}"))
 
 
 def _check_regular(path: Path) -> None:
