@@ -82,9 +82,9 @@ def annotate(atoms: Atoms, finding: Finding | None) -> None:
     Parameters
     ----------
     atoms
-        The structure that was analyzed; it gets the arrays `defect` [atoms] (0: on its site, else
-        1 + the number of the defect that the atom belongs to) and `displacement` [atoms, 3] in Å
-        from the host's site.
+        The structure that was analyzed; it gets the arrays `defect` [atoms] (0: none, else 1 + the
+        number of the defect that the atom is, or of the vacancy that it is next to) and
+        `displacement` [atoms, 3] in Å from the host's site.
     finding
         What was found in it; None where nothing was: then both arrays are zero.
     """
@@ -93,7 +93,9 @@ def annotate(atoms: Atoms, finding: Finding | None) -> None:
     defect = np.zeros(len(atoms), dtype=int)
     displacement = np.zeros((len(atoms), 3))
     if finding is not None:
-        for number, found in enumerate(finding.defects, start=1):
+        # an atom that is a defect itself is marked as such, also next to a vacancy
+        numbered = enumerate(finding.defects, start=1)
+        for number, found in sorted(numbered, key=lambda pair: pair[1].type != "vacancy"):
             defect[list(found.atoms)] = number
         if finding.host is not None:
             displacement = np.nan_to_num(np.asarray(finding.host.displacements, dtype=float))

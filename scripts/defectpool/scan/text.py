@@ -78,8 +78,9 @@ def _defects(finding: Finding) -> str:
     named = [f"{d.name} at {position_in_words(d.position)}" for d in finding.defects[:SHOWN]]
     rest = len(finding.defects) - len(named)
     said = ", ".join(named) + (f" and {rest} more" if rest else "")
-    complexes = ", ".join(found.name for found in finding.complexes[:SHOWN])
-    return f"{said}; complex {complexes}" if complexes else said
+    # a complex without a name of its own is called after its members, which are named already
+    complexes = [found.name for found in finding.complexes if " + " not in found.name]
+    return f"{said} ({', '.join(complexes[:SHOWN])})" if complexes else said
 
 
 def _host(result: Result) -> dict[str, Any] | None:
