@@ -22,6 +22,7 @@ import numpy as np
 from ase import Atoms
 
 from defectpool.lattice import Finding, analyze
+from defectpool.lattice.geometry import shortest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("DEFECTPOOL_SHARED", ROOT.parent / "shared")) / "data"
@@ -415,18 +416,25 @@ def real(errors: list[dict], every: int) -> None:
 
 
 def same_cell(expected: list[str], names: list[str], finding: Finding) -> bool:
-    """Whether two lists of names mean one cell: an atom between two sites, one of them vacant.
+    """Whether two lists of names mean one cell: an atom beside a vacant site, told as on it.
 
-    The names add up to the same composition, and an atom beside the vacant site stands more than
-    0.45 Å from its own.
+    The names add up to the same composition, none is an interstitial, and a vacancy is the nearest
+    neighbor of an exchanged atom or of one that moved by 0.45 Å.
     """
-    if finding.verdict != "defective" or not any(n.startswith("v_") for n in [*expected, *names]):
+    if finding.host is None or any(n.endswith("_i") for n in names):
         return False
     if _balance(expected) != _balance(names):
         return False
-    members = {a for d in finding.defects for a in d.atoms}
-    moved = np.linalg.norm(finding.host.displacements, axis=1)
-    return any(moved[a] > 0.45 or finding.host.site_of_atom[a] < 0 for a in members)
+    host = finding.host
+    places = [np.array(d.position) for d in finding.defects if d.type == "vacancy"]
+    others = [np.array(d.position) for d in finding.defects if d.type != "vacancy"]
+    moved = np.linalg.norm(host.displacements, axis=1) > 0.45
+    others += list(host.pristine_positions[host.site_of_atom[moved & (host.site_of_atom >= 0)]])
+    return any(
+        np.linalg.norm(shortest(a - b, host.pristine_cell, host.pbc)) < 1.3 * host.shortest_bond
+        for a in places
+        for b in others
+    )
 
 
 def _balance(names: list[str]) -> dict[str, int]:

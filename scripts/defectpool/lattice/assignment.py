@@ -9,8 +9,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from .geometry import Floats, Ints, PeriodicTree
 
 CUTOFF = 1.3  # Å; a host's atom further than this from its site has left it
-FOREIGN_CUTOFF = 2.0  # Å; foreign atoms are larger or smaller and go further
+FOREIGN_CUTOFF = 2.2  # Å; foreign atoms are larger or smaller and go further
 MISMATCH = 0.5  # Å²; cost of an atom on the site of another species
+UNSEATED = FOREIGN_CUTOFF**2 + MISMATCH  # Å²; cost of an atom without a site
 NEAREST = 4  # sites that an atom may take
 SURE = 0.6  # Å; an atom of the right species this near a site that nobody else claims has it
 
@@ -25,8 +26,8 @@ def assign(
 ) -> tuple[Ints, Floats]:
     """Assignment of atoms to sites with the least sum of squared distances.
 
-    An atom may stay without a site at the cost of its cutoff squared, so the matching also
-    decides who is an interstitial.
+    An atom may stay without a site, at a cost that is higher than that of any site in its reach
+    and the same for all atoms, so the matching also decides who is an interstitial.
 
     Returns
     -------
@@ -41,12 +42,11 @@ def assign(
     site_of_atom = _sure(sites[:, 0], squared[:, 0], match[:, 0], len(site_numbers))
     open_atoms = np.flatnonzero(site_of_atom < 0)
     foreign = ~np.isin(numbers, site_numbers)
-    limit = np.where(foreign, FOREIGN_CUTOFF**2 + MISMATCH, CUTOFF**2)
+    reach = np.where(foreign, FOREIGN_CUTOFF, CUTOFF)
     cost = squared + np.where(match, 0.0, MISMATCH)
-    cost[(sites < 0) | np.isin(sites, site_of_atom[site_of_atom >= 0])] = np.inf
-    site_of_atom[open_atoms] = _matching(
-        sites[open_atoms], cost[open_atoms], limit[open_atoms], len(site_numbers)
-    )
+    taken = np.isin(sites, site_of_atom[site_of_atom >= 0])
+    cost[(sites < 0) | taken | (squared > reach[:, None] ** 2)] = np.inf
+    site_of_atom[open_atoms] = _matching(sites[open_atoms], cost[open_atoms])
     return site_of_atom, _displacements(site_of_atom, sites, vectors)
 
 
@@ -57,18 +57,18 @@ def _sure(nearest: Ints, squared: Floats, match: np.ndarray, n_sites: int) -> In
     return np.where(sure, nearest, -1)
 
 
-def _matching(sites: Ints, cost: Floats, limit: Floats, n_sites: int) -> Ints:
-    """Least-cost matching of atoms to sites or, at their limit, to none, [m]."""
+def _matching(sites: Ints, cost: Floats) -> Ints:
+    """Least-cost matching of atoms to sites or, at a higher cost, to none, [m]."""
     if not len(sites):
         return np.zeros(0, dtype=np.int64)
     used, columns = np.unique(sites, return_inverse=True)
     columns = columns.reshape(sites.shape)
     n, m = len(sites), len(used)
-    allowed = cost < limit[:, None]
+    allowed = np.isfinite(cost)
     rows = np.repeat(np.arange(n), sites.shape[1]).reshape(sites.shape)
     graph = csr_array(
         (
-            np.concatenate([cost[allowed], limit]) + 1.0,  # no zeros: they would be no edges
+            np.concatenate([cost[allowed], np.full(n, UNSEATED)]) + 1.0,  # 0 would be no edge
             (
                 np.concatenate([rows[allowed], np.arange(n)]),
                 np.concatenate([columns[allowed], m + np.arange(n)]),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .assignment import CUTOFF, FOREIGN_CUTOFF, assign
-from .geometry import Floats, Ints, PeriodicTree, shortest, wrapped
+from .geometry import Floats, Ints, PeriodicTree, gathered, shortest, wrapped
 from .host import Host
 from .naming import defect_name
 
@@ -65,7 +65,7 @@ def compare(atoms: Any, host: Host) -> tuple[Defect, ...]:
 def seat(atoms: Any, host: Host) -> tuple[Ints, Floats]:
     """Site of each atom [n] (-1: none) and displacement from it in Å [n, 3]."""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    positions = np.asarray(atoms.positions, dtype=float)
+    positions = places_of(atoms, host)
     return assign(
         numbers,
         positions,
@@ -76,12 +76,17 @@ def seat(atoms: Any, host: Host) -> tuple[Ints, Floats]:
     )
 
 
+def places_of(atoms: Any, host: Host) -> Floats:
+    """Positions in Å in which a layer is in one piece, [n, 3]."""
+    return gathered(np.asarray(atoms.positions, dtype=float), host.pristine_cell, host.pbc)
+
+
 def defects_of(
     atoms: Any, host: Host, site_of_atom: Ints, displacements: Floats
 ) -> tuple[Defect, ...]:
     """Point defects of an assignment of atoms to sites."""
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
-    positions = np.asarray(atoms.positions, dtype=float)
+    positions = places_of(atoms, host)
     occupied = np.zeros(len(host.pristine_numbers), dtype=bool)
     occupied[site_of_atom[site_of_atom >= 0]] = True
     vacant = np.flatnonzero(~occupied)

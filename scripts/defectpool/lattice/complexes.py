@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .comparison import Defect
+from .comparison import Defect, places_of
 from .geometry import Floats, PeriodicTree, shortest
 from .host import Host
 
@@ -137,7 +137,7 @@ def _moved_toward(
     """Whether a neighbor of a vacancy (the exchanged one, if any) went half the way to it."""
     near = rest[0].atoms if rest else vacancy.atoms
     for atom in near:
-        place = np.asarray(atoms.positions, dtype=float)[atom] - displacements[atom]
+        place = places_of(atoms, host)[atom] - displacements[atom]
         way = shortest(np.array(vacancy.position) - place, host.pristine_cell, host.pbc)
         if float(displacements[atom] @ way) > HALFWAY * float(way @ way):
             return True

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+VACUUM = 5.0  # Å; a gap this wide within a cell is the vacuum of a layer that was wrapped
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -65,11 +67,37 @@ def crystal(atoms: Any) -> Crystal:
     if not (np.isfinite(positions).all() and np.isfinite(given).all()):
         raise ValueError("positions and cell must be finite numbers")
     given = complete_cell(given, pbc, positions)
+    positions = gathered(positions, given, pbc)
     cell, change = reduced_cell(given, pbc)
     scaled = wrapped(positions @ np.linalg.inv(cell), pbc)
     keys = np.round(scaled, 6) % np.where(pbc, 1, np.inf)
     order = np.lexsort((keys[:, 2], keys[:, 1], keys[:, 0], numbers))
     return Crystal(numbers[order], scaled[order] @ cell, cell, pbc, change, order)
+
+
+def gathered(positions: Floats, cell: Floats, pbc: NDArray[np.bool_]) -> Floats:
+    """Positions in Å [n, 3] in which a layer is in one piece along axes that are not periodic.
+
+    Codes that are periodic in all directions wrap atoms through the vacuum; those beyond a wide
+    gap are brought back to the others.
+    """
+    whole = positions.copy()
+    scaled = positions @ np.linalg.inv(cell)
+    for axis in np.flatnonzero(~pbc):
+        levels = np.sort(scaled[:, axis])
+        if len(levels) < 2 or levels[-1] - levels[0] >= 1:
+            continue
+        gaps = np.diff(levels)
+        widest = int(np.argmax(gaps))
+        outer = 1 - (levels[-1] - levels[0])
+        height = 1 / float(np.linalg.norm(np.linalg.inv(cell)[:, axis]))
+        if gaps[widest] > outer and gaps[widest] * height > VACUUM:
+            few_above = 2 * (widest + 1) > len(levels)
+            beyond = scaled[:, axis] > levels[widest] + gaps[widest] / 2
+            whole += np.where(beyond if few_above else ~beyond, 1, 0)[:, None] * (
+                cell[axis] * (-1 if few_above else 1)
+            )
+    return whole
 
 
 def complete_cell(cell: Floats, pbc: NDArray[np.bool_], positions: Floats) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .fit import Fit, best_fits
-from .geometry import Crystal, Floats, Ints, PeriodicTree, complete_cell, crystal, wrapped
+from .geometry import Crystal, Floats, Ints, PeriodicTree, complete_cell, crystal, gathered, wrapped
 from .naming import reduced_formula
 from .primitive import find_lattices
 from .translations import find_translations
@@ -167,6 +167,7 @@ def _host(atoms: Any, canonical: Crystal, fits: list[Fit]) -> Host:
     given = complete_cell(
         np.array(atoms.cell, dtype=float).reshape(3, 3), pbc, np.asarray(atoms.positions)
     )
+    places = gathered(np.asarray(atoms.positions, dtype=float), given, pbc)
     displacements = np.empty((n, 3))
     displacements[canonical.order] = best.displacements
     found = np.empty(n, dtype=np.int64)
@@ -175,7 +176,7 @@ def _host(atoms: Any, canonical: Crystal, fits: list[Fit]) -> Host:
     order = np.concatenate([found[found >= 0], vacant])
     positions = best.site_positions[order]
     seated = np.flatnonzero(found >= 0)
-    positions[: len(seated)] = (np.asarray(atoms.positions, dtype=float) - displacements)[seated]
+    positions[: len(seated)] = (places - displacements)[seated]
     positions[len(seated) :] = _inside(positions[len(seated) :], given, pbc)
     site_of_atom = np.full(n, -1, dtype=np.int64)
     site_of_atom[seated] = np.arange(len(seated))

@@ -12,6 +12,7 @@ from .translations import Translations
 
 COMMENSURATE = 0.25  # Å; a basis that misses the given cell by more divides it by no whole numbers
 LEVELS = np.arange(0.95, 0.25, -0.05)  # of the best score: translations above generate a lattice
+MISSING = 1.3  # cells for each atom of the most frequent species, which may lack some
 FURTHER = 4  # translations tried in a basis besides the shortest independent ones
 
 
@@ -46,7 +47,8 @@ def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]
     counts if the given cell is a whole multiple of it; it is then strained to be exactly that.
     The given cell itself comes last.
     """
-    limit = int(np.unique(crystal.numbers, return_counts=True)[1].max())
+    frequent = int(np.unique(crystal.numbers, return_counts=True)[1].max())
+    limit = int(MISSING * frequent) + 1
     whole = Translations(crystal.cell[crystal.pbc], np.ones(int(crystal.pbc.sum())))
     found = {_key(np.eye(3, dtype=np.int64)): Lattice(crystal.cell, np.eye(3, dtype=np.int64), 0.0)}
     seen: set[bytes] = set()

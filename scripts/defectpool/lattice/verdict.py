@@ -81,6 +81,7 @@ def _reason(host: Host, defects: tuple[Defect, ...], margin: float) -> str:
         if len(exchanged) > 0.7 * len(defects):
             return "disordered alloy: too many sites are held by other species"
         return f"{len(defects)} of {n_sites} sites do not fit one lattice: two hosts, or molten"
-    if host.residual > MELTING * host.shortest_bond:
-        return f"atoms are {host.residual:.2f} Å from their sites: near melting"
+    usual = float(np.median(np.linalg.norm(host.displacements, axis=1)))
+    if usual > MELTING * host.shortest_bond:
+        return f"atoms are {usual:.2f} Å from their sites: near melting"
     return ""
