@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .comparison import Defect, defects_of
 from .complexes import Complex, find_complexes
 from .geometry import crystal
