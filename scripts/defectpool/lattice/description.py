@@ -12,7 +12,7 @@ import numpy as np
 from .geometry import Floats
 
 RESOLUTION = 0.05  # Å
-DEFECT = 16.0  # bits on top of its place; a defect is rarer than a site
+DEFECT = 28.0  # bits on top of its place; a defect is rarer than a site
 
 
 def site_bits(volume: float, n_species: int) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .description import site_bits
 from .fit import Fit, best_fits
 from .geometry import Crystal, Floats, Ints, PeriodicTree, complete_cell, crystal, gathered, wrapped
 from .naming import reduced_formula
@@ -74,8 +75,8 @@ class Host:
         Root of the mean squared displacement in Å.
     formula
         Reduced formula.
-    bits
-        Length of the description in bits.
+    bits, bits_without_lattice
+        Length of the description in bits, and of one that lists all atoms.
     alternatives
         Other lattices, the shortest description first.
     """
@@ -94,6 +95,7 @@ class Host:
     residual: float
     formula: str
     bits: float
+    bits_without_lattice: float
     alternatives: tuple[Alternative, ...]
 
     @property
@@ -196,6 +198,7 @@ def _host(atoms: Any, canonical: Crystal, fits: list[Fit]) -> Host:
         residual=float(np.sqrt((displacements[seated] ** 2).sum(axis=1).mean())) if n else 0.0,
         formula=reduced_formula(best.basis.numbers.tolist()),
         bits=best.bits,
+        bits_without_lattice=n * site_bits(abs(np.linalg.det(given)), len(set(atoms.numbers))),
         alternatives=tuple(_alternative(fit) for fit in fits[1 : 1 + ALTERNATIVES]),
     )
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .comparison import Defect, defects_of
 from .complexes import Complex, find_complexes
+from .doubts import doubt
 from .geometry import crystal
 from .host import Host, host_of
-
-CROWDED = 0.3  # defects a site; more is no crystal with point defects
-MIXED = 0.34  # share of one site of the basis that other species hold; more is an alloy
-MELTING = 0.18  # rms displacement in bonds (Lindemann's criterion)
-CLOSE = 0.02  # relative difference of two descriptions that are as good as each other
 
 
 @dataclass(frozen=True)
@@ -57,9 +51,9 @@ def analyze(atoms: Any) -> Finding:
         host = host_of(atoms, canonical)
     except ValueError as error:
         return Finding("undecided", str(error), None, (), (), 0.0)
-    margin = _margin(host)
     defects = defects_of(atoms, host, host.site_of_atom, host.displacements)
-    reason = _reason(host, defects, margin)
+    margin = _margin(host, len(defects))
+    reason = doubt(host, defects, margin)
     if reason:
         return Finding("undecided", reason, host, (), (), margin)
     complexes = find_complexes(atoms, host, defects, host.displacements)
@@ -67,23 +61,7 @@ def analyze(atoms: Any) -> Finding:
     return Finding(verdict, "", host, defects, complexes, margin)
 
 
-def _margin(host: Host) -> float:
-    """Relative difference to the next description that says something else."""
-    others = [a.bits for a in host.alternatives]
+def _margin(host: Host, n_defects: int) -> float:
+    """Relative difference to the next description that tells of other defects."""
+    others = [a.bits for a in host.alternatives if a.n_defects != n_defects]
     return (min(others) - host.bits) / host.bits if others and host.bits > 0 else 1.0
-
-
-def _reason(host: Host, defects: tuple[Defect, ...], margin: float) -> str:
-    """Why no verdict can be given; empty if one can."""
-    if host.size == 1:
-        return "nothing repeats: a primitive cell, an amorphous structure or a molecule"
-    n_sites = len(host.pristine_numbers)
-    exchanged = [d for d in defects if d.type in ("antisite", "substitution")]
-    if len(defects) > CROWDED * n_sites:
-        if len(exchanged) > 0.7 * len(defects):
-            return "disordered alloy: too many sites are held by other species"
-        return f"{len(defects)} of {n_sites} sites do not fit one lattice: two hosts, or molten"
-    usual = float(np.median(np.linalg.norm(host.displacements, axis=1)))
-    if usual > MELTING * host.shortest_bond:
-        return f"atoms are {usual:.2f} Å from their sites: near melting"
-    return ""
