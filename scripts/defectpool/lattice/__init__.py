@@ -3,17 +3,21 @@
 from .comparison import Defect, compare, composition_balance
 from .complexes import Complex, find_complexes
 from .host import Alternative, Host, find_host
+from .trajectory import Event, Trajectory, track
 from .verdict import Finding, analyze
 
 __all__ = [
     "Alternative",
     "Complex",
     "Defect",
+    "Event",
     "Finding",
     "Host",
+    "Trajectory",
     "analyze",
     "compare",
     "composition_balance",
     "find_complexes",
     "find_host",
+    "track",
 ]
