@@ -30,6 +30,20 @@ TYPES = ("pristine", "vacancy", "antisite", "substitution", "interstitial", "pai
 NOISE = (0.0, 0.02, 0.05, 0.1)
 FOREIGN = (5, 6, 7, 8, 9, 13, 14, 15, 16, 25, 32, 34, 47, 50, 79)
 SAME_PLACE = 1.0  # Å
+COLUMNS = (
+    "set",
+    "host",
+    "type",
+    "noise",
+    "atoms",
+    "expected",
+    "verdict",
+    "found",
+    "wrong",
+    "reason",
+    "lattice",
+    "margin",
+)
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,7 @@ def _of_pymatgen() -> dict[str, Atoms]:
             ["Bi", "Se", "Se"],
             [[0, 0, 0.4], [0, 0, 0], [0, 0, 0.21]],
         ),
-        "GaFeO (Pnma)": Structure.from_spacegroup(
+        "CaTiO3 (Pnma)": Structure.from_spacegroup(
             "Pnma",
             Lattice.orthorhombic(5.44, 7.64, 5.38),
             ["Ca", "Ti", "O", "O"],
@@ -202,7 +216,8 @@ def _of_pymatgen() -> dict[str, Atoms]:
             [[0.275, 0.04, 0.208], [0.07, 0.332, 0.345], [0.45, 0.757, 0.479]],
         ),
     }
-    return {name: AseAtomsAdaptor.get_atoms(s.get_primitive_structure()) for name, s in built.items()}
+    cells = {name: crystal.get_primitive_structure() for name, crystal in built.items()}
+    return {name: AseAtomsAdaptor.get_atoms(cell) for name, cell in cells.items()}
 
 
 # ---------------------------------------------------------------------------------- cells
@@ -232,9 +247,7 @@ def _with_defects(
     name: str, label: str, noise: float, atoms: Atoms, rng: np.random.Generator
 ) -> Case:
     species = sorted(set(atoms.numbers.tolist()))
-    types = (
-        list(rng.choice(TYPES[1:5], 2)) if label == "pair" else [] if label == "pristine" else [label]
-    )
+    types = {"pair": list(rng.choice(TYPES[1:5], 2)), "pristine": []}.get(label, [label])
     ideal = atoms.copy()
     sites = rng.permutation(len(atoms))[: len(types)]
     numbers = atoms.numbers.copy()
@@ -276,9 +289,7 @@ def _void(ideal: Atoms, added: list, rng: np.random.Generator) -> np.ndarray:
     if not all(ideal.pbc):
         points[:, 2] = rng.uniform(z.min() - 2.0, z.max() + 2.0, 400)
     cell = ideal.cell.array
-    tree = PeriodicTree(
-        np.vstack([ideal.positions, *[p for _, p in added]]), cell, ideal.pbc, 12.0
-    )
+    tree = PeriodicTree(np.vstack([ideal.positions, *[p for _, p in added]]), cell, ideal.pbc, 12.0)
     distance = np.linalg.norm(tree.nearest(points)[1], axis=1)
     distance[~np.isfinite(distance)] = 0
     return points[np.argmax(np.where(distance < 2.6, distance, 0))]
@@ -292,7 +303,7 @@ def judge(case: Case, finding: Finding) -> dict[str, bool]:
         for d in finding.defects
     ]
     rest, places, types = list(defects), 0, 0
-    for kind, _, position in case.defects:
+    for defect_type, _, position in case.defects:
         offsets = [
             _short(case.atoms, np.array(position) - p) @ case.atoms.cell.array for _, p in rest
         ]
@@ -300,7 +311,7 @@ def judge(case: Case, finding: Finding) -> dict[str, bool]:
         if distance and min(distance) < SAME_PLACE + 2 * case.noise:
             taken = rest.pop(int(np.argmin(distance)))
             places += 1
-            types += taken[0] == kind
+            types += taken[0] == defect_type
     n = len(case.defects)
     complete = not rest and finding.verdict != "undecided"
     return {
@@ -363,7 +374,8 @@ def _print(name: str, counts: Counter, seconds: float) -> None:
     for group in groups:
         n = counts[group, "n"]
         if n:
-            rates = "".join(f"{100 * counts[group, k] / n:8.2f}%" for k in ("found", "sites", "types"))
+            judged = [100 * counts[group, key] / n for key in ("found", "sites", "types")]
+            rates = "".join(f"{rate:8.2f}%" for rate in judged)
             print(
                 f"{group:14}{n:7}{rates}{counts[group, 'undecided']:11}{counts[group, 'wrong']:7}"
             )
@@ -411,8 +423,9 @@ def real(errors: list[dict], every: int) -> None:
         print(f"\n{file.name}: {len(frames)} cells, {1e3 * seconds / len(frames):.0f} ms each")
         for group in ("pristine", "single", "complex"):
             if n := counts[group, "n"]:
-                rates = [f"{k} {100 * counts[group, k] / n:.1f} %" for k in ("found", "exact", "either")]
-                print(f"  {group:9}{n:5}  " + ", ".join(rates))
+                keys = ("found", "exact", "either")
+                rates = ", ".join(f"{k} {100 * counts[group, k] / n:.1f} %" for k in keys)
+                print(f"  {group:9}{n:5}  {rates}")
 
 
 def same_cell(expected: list[str], names: list[str], finding: Finding) -> bool:
@@ -470,11 +483,8 @@ def main() -> None:
 
 def write(errors: list[dict], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    columns = (
-        "set,host,type,noise,atoms,expected,verdict,found,wrong,reason,lattice,margin".split(",")
-    )
     with (folder / "errors.csv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, columns)
+        table = csv.DictWriter(stream, COLUMNS)
         table.writeheader()
         table.writerows(errors)
     print(f"\n{len(errors)} errors in {folder / 'errors.csv'}")

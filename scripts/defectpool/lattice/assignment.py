@@ -24,7 +24,7 @@ def assign(
     cell: Floats,
     pbc: np.ndarray,
 ) -> tuple[Ints, Floats]:
-    """Assignment of atoms to sites with the least sum of squared distances.
+    """Assign atoms to sites with the least sum of squared distances.
 
     An atom may stay without a site, at a cost that is higher than that of any site in its reach
     and the same for all atoms, so the matching also decides who is an interstitial.

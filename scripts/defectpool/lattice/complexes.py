@@ -68,7 +68,7 @@ def find_complexes(
 
 
 def _groups(places: Floats, host: Host) -> list[list[int]]:
-    """Groups of defects that are linked by short distances, in order."""
+    """Members of each group of defects that short distances link, in order."""
     reach = TOGETHER * host.shortest_bond
     tree = PeriodicTree(places, host.pristine_cell, host.pbc, reach)
     k = min(16, len(tree.rows))

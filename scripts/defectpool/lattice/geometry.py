@@ -136,7 +136,7 @@ def reduced_cell(cell: Floats, pbc: NDArray[np.bool_]) -> tuple[Floats, Ints]:
     change = np.eye(3, dtype=np.int64)
     for _ in range(1000):
         current = change @ cell
-        for i in sorted(rows, key=lambda row: -np.linalg.norm(current[row])):
+        for i in sorted(rows.tolist(), key=lambda row: -float(np.linalg.norm(current[row]))):
             shorter = _shorter(change, cell, i, rows[rows != i])
             if shorter is not None:
                 change[i] = shorter
@@ -196,7 +196,7 @@ class PeriodicTree:
         self.inverse = np.linalg.inv(cell)
         scaled = wrapped(positions @ self.inverse, pbc)
         rows = np.arange(len(scaled))
-        for axis in np.flatnonzero(pbc):
+        for axis in np.flatnonzero(pbc).tolist():
             pad = reach * float(np.linalg.norm(self.inverse[:, axis]))
             scaled, rows = _with_images(scaled, rows, axis, pad)
         self.rows = rows
@@ -244,7 +244,7 @@ class PeriodicTree:
         return self.rows[found], self.tree.data[found] - inside
 
     def count(self, points: Floats, labels: Ints | None = None) -> Ints:
-        """Number of points within reach, [m], of the same label where labels are given."""
+        """Count of points within reach, [m], of the same label where labels are given."""
         inside = wrapped(points @ self.inverse, self.pbc) @ self.cell
         lifted = inside if labels is None else self._lifted(inside, labels)
         return np.asarray(self.tree.query_ball_point(lifted, self.reach, return_length=True))

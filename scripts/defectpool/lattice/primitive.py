@@ -41,7 +41,7 @@ class Lattice:
 
 
 def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]:
-    """Lattices that translations generate and that divide the given cell, by falling score.
+    """Candidate lattices that translations generate and the given cell holds, by falling score.
 
     At each of several levels, the short translations above it are combined into bases. A basis
     counts if the given cell is a whole multiple of it; it is then strained to be exactly that.
@@ -62,7 +62,7 @@ def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]
 
 
 def _short(translations: Translations, level: float, whole: Translations) -> Translations:
-    """Translations above a level to make bases of: shortest independent, next, given cell's."""
+    """Pool of translations above a level to make bases of: shortest independent, next, given cell's."""
     rows = np.flatnonzero(translations.scores >= level)
     rows = rows[np.argsort(np.linalg.norm(translations.vectors[rows], axis=1), kind="stable")]
     vectors = translations.vectors[rows]

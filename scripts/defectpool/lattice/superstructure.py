@@ -59,7 +59,7 @@ def index_within(lattice: Lattice, denser: Lattice) -> Ints | None:
 
 
 def estimated_bits(crystal: Crystal, fit: Fit, index: Ints) -> float:
-    """Description length if the sites of a fit were equivalent within a sublattice only.
+    """Estimated description length if the sites of a fit were equivalent within a sublattice only.
 
     Each class of sites takes what most of its members hold (nothing, where most are vacant) and
     moves to the mean of their atoms.
@@ -97,7 +97,7 @@ def _classes(points: Ints, index: Ints) -> Ints:
 
 
 def _occupation(numbers: Ints, atom_class: Ints, n_classes: int) -> tuple[Ints, Ints]:
-    """Number of atoms in each class, and of those of its most frequent species, [n_classes]."""
+    """Count of atoms in each class, and of those of its most frequent species, [n_classes]."""
     species, labels = np.unique(numbers, return_inverse=True)
     table = np.bincount(atom_class * len(species) + labels, minlength=n_classes * len(species))
     table = table.reshape(n_classes, len(species))

@@ -29,7 +29,7 @@ def group_symbol(
         raise ValueError(f"a tolerance of {tolerance} Å is too large for spglib: use at most 0.1")
     import spglib
 
-    structure = (cell, scaled, numbers)
+    structure = (cell.tolist(), scaled.tolist(), numbers.tolist())
     if pbc.sum() == 2:
         layer = spglib.get_layergroup(
             structure, aperiodic_dir=int(np.flatnonzero(~pbc)[0]), symprec=tolerance

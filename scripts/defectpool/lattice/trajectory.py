@@ -97,7 +97,7 @@ def track(frames: Iterable[Any], host: Host | None = None) -> Trajectory:
 
 
 def _first_verdict(frames: list[Any]) -> Finding:
-    """Finding of the first frame that is decided, or of the first one."""
+    """First finding that is decided, or that of the first frame."""
     findings = []
     for atoms in frames:
         findings.append(analyze(atoms))

@@ -38,7 +38,7 @@ class Translations:
 
 
 def find_translations(crystal: Crystal) -> Translations:
-    """Translations that carry atoms onto like atoms, refined, best first."""
+    """Host translations: shifts that carry atoms onto like atoms, refined, best first."""
     labels = np.unique(crystal.numbers, return_inverse=True)[1]
     tree = PeriodicTree(crystal.positions, crystal.cell, crystal.pbc, TOLERANCE, labels)
     vectors = _candidates(crystal, labels)
