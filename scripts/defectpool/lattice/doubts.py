@@ -15,6 +15,8 @@ SEGREGATED = 0.25  # by how much more often than at random mixed sites are neigh
 MELTING = 0.18  # usual displacement in bonds (Lindemann's criterion)
 CLOSE = 0.03  # relative difference of two descriptions that are as good as each other
 ISLAND = 4.0  # Å; gaps this wide on all sides make a molecule
+SAVED = 0.58  # of the bits of atoms that follow no lattice; a lattice with defects takes less
+FEW_CELLS = 4  # cells that a crystal of its own may mimic
 FOLLOWING = 0.85  # of the bits of atoms that follow no lattice; less is a lattice of its own
 
 
@@ -103,10 +105,20 @@ def _neighboring(host: Host, alike: np.ndarray, sites: np.ndarray) -> float:
 
 
 def _crowded(host: Host, defects: tuple[Defect, ...]) -> str:
+    """Doubt about more defects than a lattice can bear, or than its few repeats can prove.
+
+    One vacancy in two cells is believed: crystals that are two like halves but for an atom are
+    rare, those with two species or empty sites in order are not.
+    """
     n_sites = len(host.pristine_numbers)
-    if len(defects) <= CROWDED * n_sites:
+    two_halves = host.size == 2 and [d.type for d in defects] == ["vacancy"]
+    costly = host.bits > SAVED * host.bits_without_lattice and not two_halves
+    if not defects or not (costly or len(defects) > CROWDED * n_sites):
         return ""
-    return f"{len(defects)} defects on {n_sites} sites: too many for one lattice"
+    if host.size > FEW_CELLS:
+        return f"{len(defects)} defects on {n_sites} sites: too many for one lattice"
+    cells = f"{len(defects)} defects in {host.size} cells of {host.formula}"
+    return f"too few repeats: {cells}, or one cell of another crystal"
 
 
 def _molten(host: Host) -> str:

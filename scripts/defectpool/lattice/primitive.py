@@ -62,7 +62,7 @@ def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]
 
 
 def _short(translations: Translations, level: float, whole: Translations) -> Translations:
-    """Pool of translations above a level to make bases of: shortest independent, next, given cell's."""
+    """Pool to make bases of: shortest independent translations, next ones, the given cell."""
     rows = np.flatnonzero(translations.scores >= level)
     rows = rows[np.argsort(np.linalg.norm(translations.vectors[rows], axis=1), kind="stable")]
     vectors = translations.vectors[rows]
