@@ -59,7 +59,8 @@ rule scan_structures:
             (30 + 100 * input.size_mb) * attempt
         ),
     params:
-        limits=settings("scan", exclude={"path", "shards"}),
+        limits=settings("scan", exclude={"path", "shards", "track"}),
+        track=SETTINGS.scan.track,
         # Not among the outputs, which a failed job loses: what was found in each file lies here.
         state="results/scan/state/{shard}.jsonl",
         code=code("scan_structures.py"),

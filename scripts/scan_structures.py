@@ -12,5 +12,6 @@ with logging_to(snakemake.log[0]):
         state=Path(snakemake.params.state),
         limits=Limits(**snakemake.params.limits),
         code=snakemake.params.code,
+        track=snakemake.params.track,
     )
     print(f"{count} files scanned")

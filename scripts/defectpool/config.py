@@ -285,6 +285,10 @@ class ScanSettings(Section):
         description="Parts into which the files are dealt, one job each; 1,000 to 10,000 files a "
         "part make jobs of minutes to an hour. Another number scans all files again.",
     )
+    track: bool = Field(
+        False,
+        description="Frames of the same atoms in a file are a trajectory: follow its defects.",
+    )
     file_bytes: int = Field(
         500_000_000, ge=1, description="Largest file in bytes, after decompression."
     )

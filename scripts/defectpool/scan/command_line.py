@@ -75,6 +75,9 @@ def main() -> None:
     show_default=True,
     help="Format of the pristine supercells.",
 )
+@click.option(
+    "--track", is_flag=True, help="Frames of the same atoms are a trajectory: follow its defects."
+)
 @click.option("--quiet", is_flag=True, help="Print no lines and no progress.")
 @click.option(
     "--fail-on",
@@ -107,6 +110,7 @@ def scan(
     as_json: bool,
     write_pristine: Path | None,
     form: str,
+    track: bool,
     quiet: bool,
     fail_on: str,
     jobs: int,
@@ -125,7 +129,7 @@ def scan(
     """
     limits = Limits(max_size, max_atoms, max_seconds, max_memory)
     own = [path.resolve() for path in (output, write_pristine, html) if path]
-    results = scan_files(_with_progress(_names(paths, own), quiet), limits, jobs)
+    results = scan_files(_with_progress(_names(paths, own), quiet), limits, jobs, track)
     results = _written(results, output, html, write_pristine, form)
     failing, failed = FAILING[fail_on], False
     try:

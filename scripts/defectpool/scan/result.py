@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from defectpool.lattice import Finding
-    from defectpool.lattice.trajectory import Event
+    from defectpool.lattice import Event, Finding
 
 PRISTINE, DEFECTIVE, UNDECIDED = "pristine", "defective", "undecided"
 VERDICTS = (PRISTINE, DEFECTIVE, UNDECIDED)

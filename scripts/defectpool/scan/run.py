@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from defectpool.scan.sources import Source
 
 
-def scan(structures: Any, *, limits: Limits | None = None) -> Iterator[Result]:
+def scan(structures: Any, *, limits: Limits | None = None, track: bool = False) -> Iterator[Result]:
     """Results of structures: is each pristine or defective, and where are which point defects.
 
     Parameters
@@ -28,6 +28,9 @@ def scan(structures: Any, *, limits: Limits | None = None) -> Iterator[Result]:
         input), or an iterable of any of these.
     limits
         Bounds on what is read from files; objects are analyzed as they are.
+    track
+        Whether consecutive frames of the same atoms in a file are a trajectory: the host is found
+        once, and each result has the events since the frame before.
 
     Yields
     ------
@@ -52,12 +55,14 @@ def scan(structures: Any, *, limits: Limits | None = None) -> Iterator[Result]:
     items = [structures] if single or hasattr(structures, "positions") else structures
     for number, item in enumerate(items):
         if isinstance(item, str | Path):
-            yield from scan_files([item], limits)
+            yield from scan_files([item], limits, track=track)
         else:
             yield _examine_object(item, number)
 
 
-def scan_files(paths: Iterable[str | Path], limits: Limits, jobs: int = 1) -> Iterator[Result]:
+def scan_files(
+    paths: Iterable[str | Path], limits: Limits, jobs: int = 1, track: bool = False
+) -> Iterator[Result]:
     """Results of the structures of files, in order.
 
     Parameters
@@ -68,12 +73,17 @@ def scan_files(paths: Iterable[str | Path], limits: Limits, jobs: int = 1) -> It
         Bounds on what is read.
     jobs
         Number of processes; with several, the results of a file come when it is done.
+    track
+        Whether files hold trajectories.
     """
     from defectpool.scan import sources
 
     with sources.temporary_folder() as folder:
         found = sources.sources(paths, limits, folder)
-        yield from _one_by_one(found, limits) if jobs == 1 else _side_by_side(found, limits, jobs)
+        if jobs == 1:
+            yield from _one_by_one(found, limits, track)
+        else:
+            yield from _side_by_side(found, limits, track, jobs)
 
 
 def annotate(atoms: Atoms, finding: Finding | None) -> None:
@@ -122,17 +132,19 @@ def _examine_object(item: Any, number: int) -> Result:
     return examine.examine(structure, "", number)
 
 
-def _one_by_one(found: Iterable[Source], limits: Limits) -> Iterator[Result]:
+def _one_by_one(found: Iterable[Source], limits: Limits, track: bool) -> Iterator[Result]:
     from defectpool.scan.sandbox import Sandbox
 
     with Sandbox(limits) as sandbox:
         import defectpool.lattice  # noqa: F401  while the process does the same
 
         for source in found:
-            yield from _results(source, sandbox)
+            yield from _results(source, sandbox, track)
 
 
-def _side_by_side(found: Iterable[Source], limits: Limits, jobs: int) -> Iterator[Result]:
+def _side_by_side(
+    found: Iterable[Source], limits: Limits, track: bool, jobs: int
+) -> Iterator[Result]:
     """Keep several processes busy, a thread each; results are held until their turn comes."""
     from contextlib import ExitStack
 
@@ -147,7 +159,7 @@ def _side_by_side(found: Iterable[Source], limits: Limits, jobs: int) -> Iterato
         def work(source: Source) -> list[Result]:
             sandbox = idle.get()
             try:
-                return list(_results(source, sandbox))
+                return list(_results(source, sandbox, track))
             finally:
                 idle.put(sandbox)
 
@@ -160,12 +172,12 @@ def _side_by_side(found: Iterable[Source], limits: Limits, jobs: int) -> Iterato
             yield from waiting.popleft().result()
 
 
-def _results(source: Source, sandbox: Any) -> Iterator[Result]:
+def _results(source: Source, sandbox: Any, track: bool) -> Iterator[Result]:
     if source.path is None:
         yield Result(source.name, 0, reason=source.reason)
         return
     try:
-        yield from sandbox.results(source.path, source.name)
+        yield from sandbox.results(source.path, source.name, track)
     finally:
         if source.temporary:
             source.path.unlink(missing_ok=True)

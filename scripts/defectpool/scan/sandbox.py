@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 from types import TracebackType
@@ -49,7 +50,7 @@ class Sandbox:
     ) -> None:
         self._stop()
 
-    def results(self, path: Path, name: str) -> Iterator[Result]:
+    def results(self, path: Path, name: str, track: bool = False) -> Iterator[Result]:
         """Results of the structures of a file, in their order.
 
         Parameters
@@ -58,23 +59,28 @@ class Sandbox:
             A regular file, compressed or not; no archive.
         name
             What the results call it.
+        track
+            Whether frames of the same atoms are a trajectory.
 
         Yields
         ------
         Result
             Where the process ends at a structure, the reason; then the structures after it.
         """
-        first: int | None = 0
-        while first is not None:
-            first = yield from self._until_it_ends(Task(path, name, first))
+        task: Task | None = Task(path, name, track=track)
+        while task:
+            task = yield from self._until_it_ends(task)
 
-    def _until_it_ends(self, task: Task) -> Generator[Result, None, int | None]:
-        """Yield results; return the structure to go on with in a new process, or None."""
+    def _until_it_ends(self, task: Task) -> Generator[Result, None, Task | None]:
+        """Yield results; return what to go on with in a new process, or None."""
         started = Started(task.first, 0)
         analyzing = False
         try:
+            if self._fresh:
+                self._receive(START_UP)
+                self._fresh = False
             self._send(task)
-            while (message := self._receive(started.atoms if analyzing else 0)) is not None:
+            while (message := self._receive(self._allowed(started, analyzing))) is not None:
                 analyzing = isinstance(message, Started)
                 if isinstance(message, Started):
                     started = message
@@ -87,7 +93,7 @@ class Sandbox:
             self._fresh, self._process = True, self._start()
             what = "analyzing it" if analyzing else "reading it"
             yield Result(task.name, started.frame, started.atoms, reason=f"{what} {reason}")
-            return started.frame + 1 if analyzing else None
+            return replace(task, first=started.frame + 1, track=False) if analyzing else None
 
     def _start(self) -> subprocess.Popen[bytes]:
         package = str(Path(defectpool.__file__).parents[1])
@@ -99,7 +105,9 @@ class Sandbox:
             stdout=subprocess.PIPE,
             env=os.environ | one | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         )
-        pickle.dump(self.limits, process.stdin)  # type: ignore[arg-type]
+        with suppress(OSError):  # a process that ends at once is noticed by the first answer
+            pickle.dump(self.limits, process.stdin)  # type: ignore[arg-type]
+            process.stdin.flush()  # type: ignore[union-attr]
         return process
 
     def _stop(self) -> None:
@@ -116,9 +124,11 @@ class Sandbox:
         except OSError:
             raise EndedError(self._why()) from None
 
-    def _receive(self, atoms: int) -> Any:
+    def _allowed(self, started: Started, analyzing: bool) -> float:
+        return self.limits.seconds + started.atoms * SECONDS_PER_ATOM * analyzing
+
+    def _receive(self, seconds: float) -> Any:
         """Return the next message; a process that is silent for too long is killed."""
-        seconds = self.limits.seconds + atoms * SECONDS_PER_ATOM
         expired = Event()
         process = self._process
 
@@ -126,18 +136,16 @@ class Sandbox:
             expired.set()
             process.kill()
 
-        timer = Timer(seconds + (START_UP if self._fresh else 0), end)
+        timer = Timer(seconds, end)
         timer.daemon = True
         timer.start()
         try:
-            message = pickle.load(self._process.stdout)  # type: ignore[arg-type]
+            return pickle.load(self._process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError, pickle.UnpicklingError):
             took = f"took more than {seconds:g} s (--max-seconds)"
             raise EndedError(took if expired.is_set() else self._why()) from None
         finally:
             timer.cancel()
-        self._fresh = False
-        return message
 
     def _why(self) -> str:
         """Return what ended the process, in words."""

@@ -87,7 +87,9 @@ def write_lists(path: str, lists: Sequence[Path]) -> int:
     return len(found)
 
 
-def scan_shard(listing: Path, output: Path, state: Path, limits: Limits, code: str) -> int:
+def scan_shard(
+    listing: Path, output: Path, state: Path, limits: Limits, code: str, track: bool = False
+) -> int:
     """Scan the files of a shard that have not been scanned before.
 
     Parameters
@@ -102,6 +104,8 @@ def scan_shard(listing: Path, output: Path, state: Path, limits: Limits, code: s
         Bounds on what is read.
     code
         Digest of the code; records of other code are made again.
+    track
+        Whether files hold trajectories.
 
     Returns
     -------
@@ -109,14 +113,14 @@ def scan_shard(listing: Path, output: Path, state: Path, limits: Limits, code: s
         Number of files that had to be scanned.
     """
     shard = _read_list(listing)
-    version = content_id(code, *asdict(limits).values())
+    version = content_id(code, track, *asdict(limits).values())
     known = _read_state(state, version)
     digests = {file.name: _content(file, limits) for file in shard}
     new = [file for file in shard if digests[file.name] not in known]
     state.parent.mkdir(parents=True, exist_ok=True)
     with state.open("a", encoding="utf-8") as kept:
         for number, file in enumerate(new, start=1):
-            records = list(_records(file, limits))
+            records = list(_records(file, limits, track))
             known[digests[file.name]] = records
             kept.write(_line({"key": digests[file.name], "version": version, "records": records}))
             kept.flush()
@@ -151,9 +155,9 @@ def _content(file: File, limits: Limits) -> str:
     return total.hexdigest()[:32]
 
 
-def _records(file: File, limits: Limits) -> Iterator[dict[str, Any]]:
+def _records(file: File, limits: Limits, track: bool) -> Iterator[dict[str, Any]]:
     """Yield the results of a file as plain data, with the name that it has in the folder."""
-    for result in scan_files([file.path], limits):
+    for result in scan_files([file.path], limits, track=track):
         inside = result.path.removeprefix(file.path)  # of a member of an archive
         record = as_dict(result) | {"path": file.name + inside}
         drawn = drawing(result)

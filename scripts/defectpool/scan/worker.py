@@ -19,11 +19,12 @@ from defectpool.scan.result import Limits
 
 @dataclass(frozen=True)
 class Task:
-    """A file to be read from its structure number `first` on, under a name."""
+    """A file to be read from its structure number `first` on, under a name, perhaps tracked."""
 
     path: Path
     name: str
     first: int = 0
+    track: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def serve(tasks: BinaryIO, replies: BinaryIO) -> None:
 
     limits: Limits = pickle.load(tasks)
     limit_memory(limits.memory)
+    _send(None, replies)  # ready
     while True:
         try:
             task = pickle.load(tasks)  # written by this program's own `sandbox`
