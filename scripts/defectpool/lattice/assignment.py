@@ -12,6 +12,7 @@ CUTOFF = 1.3  # Å; a host's atom further than this from its site has left it
 FOREIGN_CUTOFF = 2.2  # Å; foreign atoms are larger or smaller and go further
 MISMATCH = 0.5  # Å²; cost of an atom on the site of another species
 UNSEATED = FOREIGN_CUTOFF**2 + MISMATCH  # Å²; cost of an atom without a site
+MANY = 4000  # atoms in doubt; more are not matched at the least cost but one by one
 NEAREST = 4  # sites that an atom may take
 SURE = 0.6  # Å; an atom of the right species this near a site that nobody else claims has it
 
@@ -46,7 +47,8 @@ def assign(
     cost = squared + np.where(match, 0.0, MISMATCH)
     taken = np.isin(sites, site_of_atom[site_of_atom >= 0])
     cost[(sites < 0) | taken | (squared > reach[:, None] ** 2)] = np.inf
-    site_of_atom[open_atoms] = _matching(sites[open_atoms], cost[open_atoms])
+    solve = _matching if len(open_atoms) <= MANY else _greedy
+    site_of_atom[open_atoms] = solve(sites[open_atoms], cost[open_atoms])
     return site_of_atom, _displacements(site_of_atom, sites, vectors)
 
 
@@ -80,6 +82,19 @@ def _matching(sites: Ints, cost: Floats) -> Ints:
     found = np.full(n, -1, dtype=np.int64)
     inside = taken < m
     found[matched[inside]] = used[taken[inside]]
+    return found
+
+
+def _greedy(sites: Ints, cost: Floats) -> Ints:
+    """Matching that takes the cheapest pairs first, for so many atoms that no lattice fits, [m]."""
+    found = np.full(len(sites), -1, dtype=np.int64)
+    taken: set[int] = set()
+    atoms, columns = np.nonzero(np.isfinite(cost))
+    for edge in np.argsort(cost[atoms, columns], kind="stable"):
+        atom, site = int(atoms[edge]), int(sites[atoms[edge], columns[edge]])
+        if found[atom] < 0 and site not in taken:
+            found[atom] = site
+            taken.add(site)
     return found
 
 

@@ -18,6 +18,8 @@ REFERENCES = 3  # atoms of a species whose differences to others are tried
 NEAREST = 150  # like atoms around each of them
 PROBES = 24  # atoms on which a candidate is tried first
 SAMPLE = 600  # atoms on which it is refined
+LARGE_SAMPLE = 5000  # the same in a large cell, where small errors add up over many repeats
+BEST = 60  # candidates that are refined on these
 PROMISING = 0.25  # lowest score that is refined
 
 
@@ -48,8 +50,9 @@ def find_translations(crystal: Crystal) -> Translations:
         vectors = vectors[scores >= PROMISING]
     if not len(vectors):
         return Translations(np.zeros((0, 3)), np.zeros(0))
-    sample = spread(len(labels), SAMPLE)
-    for _ in range(2):
+    for count in (SAMPLE, SAMPLE, LARGE_SAMPLE)[: 3 if len(labels) > SAMPLE else 2]:
+        sample = spread(len(labels), count)
+        vectors = vectors if count == SAMPLE else vectors[np.argsort(-scores, kind="stable")[:BEST]]
         scores, vectors = _score(tree, crystal, labels, sample, _distinct(vectors))
     order = np.lexsort((np.round(np.linalg.norm(vectors, axis=1), 2), -np.round(scores, 3)))
     return Translations(vectors[order], scores[order])
