@@ -48,12 +48,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Case:
-    """A cell and what is in it: (type, name, position) of each defect."""
+    """A cell, what it was made of, and (type, name, position) of each of its defects."""
 
     host: str
     label: str
     noise: float
     atoms: Atoms
+    pristine: Atoms
     defects: tuple[tuple[str, str, tuple[float, float, float]], ...]
 
 
@@ -277,7 +278,7 @@ def _with_defects(
     atoms.positions += rng.normal(0, noise, atoms.positions.shape) if noise else 0.0
     del atoms[removed]
     atoms = atoms[rng.permutation(len(atoms))]
-    return Case(name, label, noise, atoms, tuple(truth))
+    return Case(name, label, noise, atoms, ideal, tuple(truth))
 
 
 def _void(ideal: Atoms, added: list, rng: np.random.Generator) -> np.ndarray:
