@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from defectpool import scan
     from defectpool.graphs import cif_to_graph, graph
     from defectpool.graphs.graph_set import GraphSet
     from defectpool.network.cgcnn import CrystalGraphNetwork
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-__all__ = ["CrystalGraphNetwork", "GraphSet", "cif_to_graph", "graph", "load_models"]
+__all__ = ["CrystalGraphNetwork", "GraphSet", "cif_to_graph", "graph", "load_models", "scan"]
 
 _MODULES = {
     "CrystalGraphNetwork": "defectpool.network.cgcnn",
@@ -28,6 +29,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first used (PEP 562)."""
+    if name == "scan":  # a module that can be called
+        return import_module("defectpool.scan")
     if name not in _MODULES:
         raise AttributeError(f"module 'defectpool' has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

@@ -9,7 +9,7 @@ from defectpool.config.campaign import Config
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings, StructuresSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.loading import load
-from defectpool.config.outputs import GeneralizationSettings, ResultsSettings
+from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
 from defectpool.config.values import DefectType, Section, Split
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MaterialsSettings",
     "NetworkSettings",
     "ResultsSettings",
+    "ScanSettings",
     "Section",
     "Split",
     "StructuresSettings",

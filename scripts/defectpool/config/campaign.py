@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings, StructuresSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
-from defectpool.config.outputs import GeneralizationSettings, ResultsSettings
+from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
 from defectpool.config.values import (
     Convolution,
     DefectType,
@@ -50,6 +50,7 @@ class Config(Section):
     training: TrainingSettings = TrainingSettings()
     results: ResultsSettings = ResultsSettings()
     generalization: GeneralizationSettings = GeneralizationSettings()
+    scan: ScanSettings = ScanSettings()
     shards: int = Field(
         1,
         ge=1,

@@ -35,3 +35,34 @@ class GeneralizationSettings(Section):
         description="Splits that results/splits.csv compares with training.split; each trains all "
         "runs of the table anew.",
     )
+
+
+class ScanSettings(Section):
+    """Structures of one's own in which `snakemake results/scan/structures.csv` finds defects."""
+
+    path: str | None = Field(
+        None, description="Folder (with its subfolders), glob, archive, database or file."
+    )
+    shards: int = Field(
+        8,
+        ge=1,
+        le=4096,
+        description="Parts into which the files are split, one job each; 1,000 to 10,000 files a "
+        "part make jobs of minutes to an hour. Another number scans all files again.",
+    )
+    track: bool = Field(
+        False,
+        description="Frames of the same atoms in a file are a trajectory: follow its defects.",
+    )
+    file_bytes: int = Field(
+        500_000_000, ge=1, description="Largest file in bytes, after decompression."
+    )
+    atoms: int = Field(200_000, ge=1, description="Largest structure.")
+    seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Longest time in s to read a structure; to analyze it, 1 ms an atom on top.",
+    )
+    memory: int = Field(
+        1_000_000_000, ge=1, description="Memory in bytes that reading a file may take."
+    )

@@ -1,0 +1,92 @@
+"""Structure files of one's own become a table of the point defects in them."""
+
+
+localrules:
+    list_structures,
+    merge_scan,
+
+
+SCAN_SHARDS = shard_labels(SETTINGS.scan.shards)
+
+
+def scanned_path():
+    """Return the folder that is scanned."""
+    if SETTINGS.scan.path is None:
+        raise WorkflowError(
+            "scan.path is missing: give a folder, glob or file, for instance "
+            '--config \'scan={"path": "/data/cells"}\''
+        )
+    return SETTINGS.scan.path
+
+
+def scanned_files(wildcards):
+    """Digest of the names, sizes and times of the files: a new one lists them again."""
+    from defectpool.scan import shards
+
+    try:
+        return shards.digest_of(scanned_path())
+    except DefectpoolError as error:
+        raise WorkflowError(str(error)) from None
+
+
+rule list_structures:
+    output:
+        expand("results/scan/files/{shard}.csv", shard=SCAN_SHARDS),
+    log:
+        "results/logs/list_structures.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        path=lambda wildcards: scanned_path(),
+        files=scanned_files,
+    script:
+        "../scripts/list_structures.py"
+
+
+rule scan_structures:
+    input:
+        "results/scan/files/{shard}.csv",
+    output:
+        "results/scan/shards/{shard}.jsonl.gz",
+    log:
+        "results/logs/scan_structures/{shard}.log",
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        # A list of 10,000 files has a megabyte; what is done is kept for the next attempt.
+        runtime=lambda wildcards, input, attempt: int(
+            (30 + 100 * input.size_mb) * attempt
+        ),
+    params:
+        limits=settings("scan", exclude={"path", "shards", "track"}),
+        track=SETTINGS.scan.track,
+        # Not among the outputs, which a failed job loses: what was found in each file lies here.
+        state="results/scan/state/{shard}.jsonl",
+        code=code("scan_structures.py"),
+    script:
+        "../scripts/scan_structures.py"
+
+
+rule merge_scan:
+    input:
+        expand("results/scan/shards/{shard}.jsonl.gz", shard=SCAN_SHARDS),
+    output:
+        structures="results/scan/structures.csv",
+        defects="results/scan/defects.csv",
+        complexes="results/scan/complexes.csv",
+        events="results/scan/events.csv",
+        report=report(
+            "results/scan/report.html",
+            caption="report/scan.rst",
+            category="Scan",
+            labels={"page": "structures in 3D"},
+        ),
+    log:
+        "results/logs/merge_scan.log",
+    conda:
+        "../envs/environment.yaml"
+    params:
+        code=code("merge_scan.py"),
+    script:
+        "../scripts/merge_scan.py"

@@ -1,0 +1,171 @@
+"""Fit of a lattice to a crystal: basis, assignment of atoms to sites, description length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .assignment import assign
+from .basis import Basis, find_basis
+from .description import defect_bits, displacement_bits, site_bits
+from .geometry import Crystal, Floats, Ints
+from .primitive import Lattice, lattice_points
+from .superstructure import estimated_bits, index_within, sublattices
+
+LEANEST = 0.8  # least number of sites, as a share of the atoms; a host has more atoms than sites
+PATIENCE = 6  # lattices fitted after the best one
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A lattice and how the crystal fits it.
+
+    Attributes
+    ----------
+    lattice, basis
+        The primitive cell.
+    site_numbers, site_positions
+        All sites of the given cell, [N] and [N, 3]; the images of one site of the basis follow
+        each other in the order of `lattice_points`.
+    site_of_atom, displacements
+        Of the atoms, [n] (-1: none) and [n, 3].
+    n_defects
+        Vacant sites, exchanged atoms and atoms without a site.
+    n_extra
+        Atoms without a site.
+    bits
+        Length of the description.
+    """
+
+    lattice: Lattice
+    basis: Basis
+    site_numbers: Ints
+    site_positions: Floats
+    site_of_atom: Ints
+    displacements: Floats
+    n_defects: int
+    n_extra: int
+    bits: float
+
+
+def best_fits(crystal: Crystal, lattices: list[Lattice]) -> list[Fit]:
+    """Fits of lattices, the shortest description first.
+
+    A lattice is not fitted if its basis alone takes more bits than the best fit, or if it lies
+    within a fitted lattice whose superstructure it would be, and the estimate of this is longer.
+    At last the best lattice is compared with its own superstructures, so that one which is too
+    symmetric is noticed even if its translations were not.
+    """
+    fits: list[Fit] = []
+    failures = 0
+    for lattice in lattices:
+        best = min((fit.bits for fit in fits), default=np.inf)
+        if lattice.size > 1 and (
+            _least_bits(crystal, lattice) > best
+            or failures >= PATIENCE
+            or _estimate(crystal, lattice, fits) > best
+        ):
+            continue
+        fit = fitted(crystal, lattice)
+        failures = 0 if fit.bits < best else failures + 1
+        if len(fit.basis.numbers):
+            fits.append(fit)
+    fits.sort(key=lambda fit: fit.bits)
+    return _descended(crystal, fits)
+
+
+def _least_bits(crystal: Crystal, lattice: Lattice) -> float:
+    """Bits that the basis of a lattice takes at the least."""
+    n_species = len(np.unique(crystal.numbers))
+    volume = abs(float(np.linalg.det(lattice.cell)))
+    return LEANEST * len(crystal.numbers) / lattice.size * site_bits(volume, n_species)
+
+
+def _estimate(crystal: Crystal, lattice: Lattice, fits: list[Fit]) -> float:
+    """Least bits of a lattice as a superstructure of those that fit, or 0 if it is none."""
+    estimates = []
+    for fit in fits:
+        index = index_within(lattice, fit.lattice)
+        if index is not None and fit.n_extra < 0.1 * len(crystal.numbers):
+            estimates.append(estimated_bits(crystal, fit, index))
+    return min(estimates, default=0.0)
+
+
+def _descended(crystal: Crystal, fits: list[Fit]) -> list[Fit]:
+    """Fits with superstructures of the best one put before it as long as they are shorter."""
+    while fits[0].lattice.size > 1:
+        best = fits[0]
+        options = [
+            (estimated_bits(crystal, best, index), index)
+            for index in sublattices(best.lattice.supercell)
+        ]
+        bits, index = min(options, key=lambda option: option[0], default=(np.inf, None))
+        if index is None or bits >= best.bits:
+            break
+        cell, supercell = index @ best.lattice.cell, best.lattice.supercell @ np.linalg.inv(index)
+        fit = fitted(
+            crystal,
+            Lattice(cell, np.round(supercell).astype(np.int64), best.lattice.score),
+        )
+        if fit.bits >= best.bits:
+            break
+        fits = [fit, *fits]
+    return fits
+
+
+def fitted(crystal: Crystal, lattice: Lattice) -> Fit:
+    """Fill a lattice with its basis, compare it with the crystal, and count the bits."""
+    basis = find_basis(crystal, lattice)
+    fit = _compared(crystal, lattice, basis)
+    if lattice.size == 1 or not len(basis.numbers):
+        return fit
+    return _compared(crystal, lattice, _centered(lattice, basis, fit))
+
+
+def _compared(crystal: Crystal, lattice: Lattice, basis: Basis) -> Fit:
+    n = len(crystal.numbers)
+    numbers, positions = supercell_sites(lattice, basis)
+    if not len(numbers):
+        none = np.full(n, -1)
+        return Fit(lattice, basis, numbers, positions, none, np.zeros((n, 3)), n, n, np.inf)
+    found, displacements = assign(
+        crystal.numbers, crystal.positions, numbers, positions, crystal.cell, crystal.pbc
+    )
+    seated = found >= 0
+    exchanged = int((crystal.numbers[seated] != numbers[found[seated]]).sum())
+    vacant, extra = len(numbers) - int(seated.sum()), int((~seated).sum())
+    volume = abs(float(np.linalg.det(lattice.cell)))
+    n_species = len(np.unique(crystal.numbers))
+    bits = (
+        len(basis.numbers) * site_bits(volume, n_species)
+        + defect_bits(len(numbers), vacant, exchanged, extra, volume * lattice.size, n_species)
+        + displacement_bits(displacements)
+    )
+    n_defects = vacant + exchanged + extra
+    return Fit(lattice, basis, numbers, positions, found, displacements, n_defects, extra, bits)
+
+
+def _centered(lattice: Lattice, basis: Basis, fit: Fit) -> Basis:
+    """Basis moved to the mean of all atoms on it that did not leave it far."""
+    length = np.linalg.norm(fit.displacements, axis=1)
+    seated = fit.site_of_atom >= 0
+    usual = seated & (length <= 3 * np.median(length[seated], keepdims=True) + 1e-6)
+    site = fit.site_of_atom[usual] // lattice.size
+    count = np.bincount(site, minlength=len(basis.numbers))
+    total = np.stack(
+        [
+            np.bincount(site, fit.displacements[usual, axis], minlength=len(basis.numbers))
+            for axis in range(3)
+        ],
+        axis=1,
+    )
+    shift = total / np.maximum(count, 1)[:, None]
+    return Basis(basis.numbers, basis.scaled + shift @ np.linalg.inv(lattice.cell))
+
+
+def supercell_sites(lattice: Lattice, basis: Basis) -> tuple[Ints, Floats]:
+    """Atomic numbers [N] and positions [N, 3] of all sites of the given cell."""
+    points = lattice_points(lattice.supercell)
+    scaled = (basis.scaled[:, None, :] + points[None, :, :]).reshape(-1, 3)
+    return np.repeat(basis.numbers, len(points)), scaled @ lattice.cell

@@ -1,0 +1,83 @@
+"""Result of scanning one structure, and the limits under which files are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from defectpool.lattice import Event, Finding
+
+PRISTINE, DEFECTIVE, UNDECIDED = "pristine", "defective", "undecided"
+VERDICTS = (PRISTINE, DEFECTIVE, UNDECIDED)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what is read and computed, for each file and structure.
+
+    Attributes
+    ----------
+    file_bytes
+        Largest file in bytes, after decompression.
+    atoms
+        Largest structure.
+    seconds
+        Longest time to read the next structure of a file. The analysis may take as long, and a
+        millisecond an atom on top.
+    memory
+        Memory in bytes that reading may take (Linux).
+    """
+
+    file_bytes: int = 500_000_000
+    atoms: int = 200_000
+    seconds: float = 10.0
+    memory: int = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """Answer for one structure: a finding, or the reason why there is none.
+
+    Attributes
+    ----------
+    path
+        Where the structure comes from: a path, `archive.zip/member`, `-` for standard input,
+        empty for a structure that was given as an object.
+    frame
+        Number of the structure in its file, or of the object in what was given, from 0.
+    atoms
+        Number of atoms; 0 where nothing was read.
+    finding
+        Host, defects and complexes; None where the structure could not be read.
+    reason
+        Why the verdict is undecided; empty for a decided one.
+    structure
+        Numbers, positions, cell and periodicity of the structure, where it was read.
+    symmetry
+        Symbol of the host's layer or space group.
+    events
+        In a trajectory: hops, creations and recombinations between the frame before and this one.
+    """
+
+    path: str
+    frame: int
+    atoms: int = 0
+    finding: Finding | None = None
+    reason: str = ""
+    structure: Atoms | None = None
+    symmetry: str = ""
+    events: tuple[Event, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """Verdict: pristine, defective or undecided."""
+        return self.finding.verdict if self.finding else UNDECIDED
+
+    @property
+    def name(self) -> str:
+        """Name of the structure: its path, with `#frame` after the first."""
+        path = self.path or "structure"
+        return f"{path}#{self.frame}" if self.frame or not self.path else path
