@@ -22,6 +22,8 @@ rule plan:
         "../scripts/plan.py"
 
 
+TRAINING_RULES = {"train", "train_split", "train_defect_types"}
+
 # Results that a run replaces are kept here until it has succeeded.
 PREVIOUS = Path("results/previous", STARTED.replace(":", "-"))
 
@@ -50,10 +52,14 @@ onstart:
             raise WorkflowError(problem)
     owners.register()
     previous.keep((file for job in jobs for file in job.output), PREVIOUS)
+    if needed & TRAINING_RULES:
+        print(
+            f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "
+            f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
+            f"{', '.join(SETTINGS.convolutions)}.",
+            file=sys.stderr,
+        )
     print(
-        f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "
-        f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
-        f"{', '.join(SETTINGS.convolutions)}.\n"
         "Results are written to results/, logs to results/logs/. If the run is interrupted, "
         "type the same command again.\n"
         "Why each job runs: snakemake --dry-run, or the complete log named at the end.",

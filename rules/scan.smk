@@ -34,6 +34,8 @@ rule list_structures:
         expand("results/scan/files/{shard}.csv", shard=SCAN_SHARDS),
     log:
         "results/logs/list_structures.log",
+    benchmark:
+        "results/benchmarks/list_structures.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -50,6 +52,8 @@ rule scan_structures:
         "results/scan/shards/{shard}.jsonl.gz",
     log:
         "results/logs/scan_structures/{shard}.log",
+    benchmark:
+        "results/benchmarks/scan_structures/{shard}.tsv"
     conda:
         "../envs/environment.yaml"
     threads: 1
@@ -62,7 +66,7 @@ rule scan_structures:
         limits=settings("scan", exclude={"path", "shards", "track"}),
         track=SETTINGS.scan.track,
         # Not among the outputs, which a failed job loses: what was found in each file lies here.
-        state="results/scan/state/{shard}.jsonl",
+        state=placed("results/scan/state/{shard}.jsonl"),
         code=code("scan_structures.py"),
     script:
         "../scripts/scan_structures.py"
@@ -84,6 +88,8 @@ rule merge_scan:
         ),
     log:
         "results/logs/merge_scan.log",
+    benchmark:
+        "results/benchmarks/merge_scan.tsv"
     conda:
         "../envs/environment.yaml"
     params:
