@@ -9,26 +9,6 @@ localrules:
 SCAN_SHARDS = shard_labels(SETTINGS.scan.shards)
 
 
-def scanned_path():
-    """Return the folder that is scanned."""
-    if SETTINGS.scan.path is None:
-        raise WorkflowError(
-            "scan.path is missing: give a folder, glob or file, for instance "
-            '--config \'scan={"path": "/data/cells"}\''
-        )
-    return SETTINGS.scan.path
-
-
-def scanned_files(wildcards):
-    """Digest of the names, sizes and times of the files: a new one lists them again."""
-    from defectpool.scan import shards
-
-    try:
-        return shards.digest_of(scanned_path())
-    except DefectpoolError as error:
-        raise WorkflowError(str(error)) from None
-
-
 rule list_structures:
     output:
         expand("results/scan/files/{shard}.csv", shard=SCAN_SHARDS),
