@@ -56,7 +56,7 @@ def write_api(folder: Path) -> None:
     rooms = sorted(
         path
         for path in PACKAGE.iterdir()
-        if (path / "__init__.py").is_file() or (path.suffix == ".py" and path.stem != "__init__")
+        if (path / "__init__.py").is_file() or (path.suffix == ".py" and not path.stem.startswith("__"))
     )
     lines = [
         "# API",
