@@ -105,7 +105,8 @@ def write_shard(
         chosen = settings_of(settings, rounds)
         file.attrs["settings"] = json.dumps(chosen, sort_keys=True)
         for key, value in chosen.items():
-            file.attrs[key] = value
+            if value is not None:
+                file.attrs[key] = value
         for key in ("structures", "sites", "nodes", "edges"):
             file.attrs[key] = getattr(counts, key)
         for key, place in _PLACES.items():
@@ -174,7 +175,7 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
             if not attributes.get("complete", False):
                 raise DefectpoolError(f"{path} is incomplete: its writer was stopped; {again}")
             settings = json.loads(attributes["settings"])
-            if any(attributes[key] != value for key, value in settings.items()):
+            if any(attributes.get(key) != value for key, value in settings.items()):
                 raise ValueError("its settings contradict each other")
             arrays = {
                 key: file[place].asstr()[:].astype(np.str_)
