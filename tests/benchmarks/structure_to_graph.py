@@ -21,7 +21,7 @@ With atoms displaced by 0.05 Å and all neighbors within 5 Å, at 4x4 and 6x6:
 displaced             structures in memory          compressed graphs (nothing is merged)
 displaced_full        structures in memory          graphs without compression
 displaced_pymatgen    a pymatgen Structure          its neighbor list alone
-displaced_vesin       ASE Atoms                     vesin's neighbor list alone, where it is installed
+displaced_vesin       ASE Atoms                     vesin's neighbor list alone, if installed
 """
 
 import csv

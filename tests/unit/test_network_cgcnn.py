@@ -87,7 +87,7 @@ def test_equals_the_plain_network(pooling, convolution):
 
 def test_all_neighbors_of_displaced_atoms():
     examples = pair(0, "vacancy", 2, rattle=0.05) + pair(1, "interstitial", 2)
-    compare(examples, "max", "gated", "truncated", radius=4.0, max_neighbors=None)
+    compare(examples, "max", "gated", "truncated", max_neighbors=None)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,14 @@ applied to point defects). `config/config.yaml`, its JSON schema and the table o
 """
 
 from defectpool.config.campaign import Config
-from defectpool.config.hosts import ExamplesSettings, MaterialsSettings, StructuresSettings
+from defectpool.config.hosts import (
+    Displacements,
+    ExamplesSettings,
+    MaterialsSettings,
+    StaticDisplacements,
+    StructuresSettings,
+    ThermalDisplacements,
+)
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.loading import load
 from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
@@ -15,6 +22,7 @@ from defectpool.config.values import DefectType, Section, Split
 __all__ = [
     "Config",
     "DefectType",
+    "Displacements",
     "ExamplesSettings",
     "GeneralizationSettings",
     "GraphSettings",
@@ -24,7 +32,9 @@ __all__ = [
     "ScanSettings",
     "Section",
     "Split",
+    "StaticDisplacements",
     "StructuresSettings",
+    "ThermalDisplacements",
     "TrainingSettings",
     "load",
 ]

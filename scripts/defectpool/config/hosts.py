@@ -1,10 +1,10 @@
 """Sections of the configuration on hosts and their structures."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_serializer, model_validator
 
-from defectpool.config.values import Section, Seed, Species, Supercell
+from defectpool.config.values import Section, Seed, Species, Supercell, unique
 
 
 class MaterialsSettings(Section):
@@ -84,6 +84,34 @@ class MaterialsSettings(Section):
         return self
 
 
+class StaticDisplacements(Section):
+    """Independent Gaussian displacements of all atoms, as in loosely converged cells."""
+
+    model: Literal["static"] = Field(description="The model.")
+    sigma: float = Field(
+        0.02,
+        gt=0,
+        le=1,
+        description="Standard deviation in Å along x, y and z: 0.005 to 0.03 in relaxed cells; "
+        "crystals melt below 1.",
+    )
+
+
+class ThermalDisplacements(Section):
+    """Correlated displacements of a harmonic crystal at a temperature."""
+
+    model: Literal["thermal"] = Field(description="The model.")
+    temperature: float = Field(
+        300.0,
+        gt=0,
+        le=3000,
+        description="Temperature in K, at most 3000: few crystals are solid beyond.",
+    )
+
+
+Displacements = StaticDisplacements | ThermalDisplacements
+
+
 class StructuresSettings(Section):
     """How defects are put into the hosts."""
 
@@ -147,9 +175,27 @@ class StructuresSettings(Section):
         description="Standard deviation in Å of Gaussian displacements along x, y and z, the same "
         "for both structures of a pair (0: none; crystals melt below 1).",
     )
+    displacements: Annotated[
+        list[Literal["none", "static", "thermal"] | Displacements],
+        Field(min_length=1),
+        AfterValidator(unique),
+    ] = Field(
+        ["none"],
+        description="Displacement models, of which each pair draws one: none, static, thermal, or "
+        "{model: static, sigma: 0.02} (Å), {model: thermal, temperature: 300} (K). Each structure "
+        "of a pair is displaced in its own way.",
+    )
     strain: float = Field(
         0.0, gt=-0.5, lt=1, description="Biaxial strain of the hosts (0.02: 2 % longer a and b)."
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_changes_nothing(self, serialize: Any) -> dict[str, Any]:
+        """Leave out `displacements` where there are none: structures made before stay valid."""
+        values: dict[str, Any] = serialize(self)
+        if values.get("displacements") == ["none"]:
+            del values["displacements"]
+        return values
 
 
 class ExamplesSettings(Section):

@@ -1,6 +1,7 @@
 """Defective supercells of hosts, each with the pristine supercell of the same size."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from ase import Atoms
@@ -11,7 +12,7 @@ from defectpool.config import StructuresSettings
 from defectpool.materials.host import Host
 from defectpool.materials.plane_lattice import reduced
 from defectpool.runtime.hashing import seed
-from defectpool.structures.displacements import displacements, strained
+from defectpool.structures.displacements import displaced, draw, name_of, rattled, strained
 from defectpool.structures.point_defects import NoDefect, PointDefect, point_defects
 from defectpool.structures.structure_files import DefectStructure, Skipped
 from defectpool.structures.supercell import (
@@ -89,9 +90,11 @@ def build_host(
             yield Skipped(host.id, defect, label, name, "images_too_close", message)
             continue
         try:
-            yield _pair(host, atoms, found, layout, settings)
+            pair = _pair(host, atoms, found, layout, settings)
         except NoDefect as error:
             yield Skipped(host.id, defect, label, name, error.reason, str(error))
+        else:
+            yield _displaced(pair, settings)
 
 
 def sample(
@@ -144,7 +147,7 @@ def _pair(
     if found.sites:
         sites = sites[members] * len(layout.cells) + cells
     if settings.rattle > 0:
-        moves = displacements(
+        moves = rattled(
             len(positions) + len(where), settings.rattle, seed(settings.seed, "rattle", pair)
         )
         positions = positions + moves[: len(positions)]
@@ -176,6 +179,24 @@ def _pair(
 
     defective = structure(1, *_with_defects(found, numbers, positions, where, sites))
     return defective, structure(0, numbers, positions, sites)
+
+
+def _displaced(
+    pair: tuple[DefectStructure, DefectStructure], settings: StructuresSettings
+) -> tuple[DefectStructure, DefectStructure]:
+    """Displace both structures of a pair by one model, each in its own way."""
+    model = draw(settings.displacements, pair[0].pair, settings.seed)
+    if name_of(model) == "none":
+        return pair
+    defective, pristine = (
+        replace(
+            one,
+            atoms=displaced(one.atoms, model, one.structure, settings.seed),
+            displacements=name_of(model),
+        )
+        for one in pair
+    )
+    return defective, pristine
 
 
 def _with_defects(

@@ -53,6 +53,9 @@ class DefectStructure:
     site_type, free_radius
         Of an interstitial: void, hollow, ...; distance in Å to the nearest covalent sphere. "" and
         NaN for other defects.
+    displacements
+        Model by which the atoms are displaced, "thermal 300 K"; "none" where they are not.
+        `position` is that of the defect before.
     """
 
     atoms: Atoms
@@ -73,6 +76,7 @@ class DefectStructure:
     site_symmetry: str
     site_type: str = ""
     free_radius: float = nan
+    displacements: str = "none"
 
     @property
     def defect_site(self) -> int:
@@ -129,6 +133,8 @@ def _info(s: DefectStructure) -> dict[str, Value]:
     }
     if s.defect == "interstitial":
         info |= {"site_type": s.site_type, "free_radius": s.free_radius}
+    if s.displacements != "none":
+        info["displacements"] = s.displacements
     if s.count > 1:
         info |= {"count": s.count, "defect_sites": " ".join(map(str, s.defect_sites))}
     return info
@@ -169,6 +175,7 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     multiplicity=int(info["multiplicity"]),
                     site_type=str(info.get("site_type", "")),
                     free_radius=float(info.get("free_radius", nan)),
+                    displacements=str(info.get("displacements", "none")),
                     **texts,
                 )
     except (ValueError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
