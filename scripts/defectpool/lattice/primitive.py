@@ -51,13 +51,14 @@ def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]
     limit = int(MISSING * frequent) + 1
     whole = Translations(crystal.cell[crystal.pbc], np.ones(int(crystal.pbc.sum())))
     found = {_key(np.eye(3, dtype=np.int64)): Lattice(crystal.cell, np.eye(3, dtype=np.int64), 0.0)}
-    seen: set[bytes] = set()
+    above = 0
     for level in LEVELS * translations.scores.max(initial=0.0):
-        pool = _short(translations, level, whole)
-        if pool.vectors.tobytes() not in seen:
-            seen.add(pool.vectors.tobytes())
-            for lattice in _commensurate(pool, crystal, limit):
-                found.setdefault(_key(lattice.supercell), lattice)
+        count = int((translations.scores >= level).sum())
+        if count == above:
+            continue
+        above = count
+        for lattice in _commensurate(_short(translations, level, whole), crystal, limit):
+            found.setdefault(_key(lattice.supercell), lattice)
     return sorted(found.values(), key=lambda lattice: (-round(lattice.score * 20), -lattice.size))
 
 
@@ -138,8 +139,8 @@ def lattice_points(supercell: Ints) -> Ints:
 
     They fill the box on the diagonal of the Hermite normal form.
     """
-    diagonal = np.abs(np.diag(hermite_normal_form(supercell)))
-    return np.stack(np.meshgrid(*map(np.arange, diagonal), indexing="ij"), axis=-1).reshape(-1, 3)
+    diagonal = np.diag(hermite_normal_form(supercell))
+    return np.indices(tuple(diagonal.tolist())).reshape(3, -1).T
 
 
 def hermite_normal_form(matrix: Ints) -> Ints:
