@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -139,8 +140,15 @@ def lattice_points(supercell: Ints) -> Ints:
 
     They fill the box on the diagonal of the Hermite normal form.
     """
-    diagonal = np.diag(hermite_normal_form(supercell))
-    return np.indices(tuple(diagonal.tolist())).reshape(3, -1).T
+    return _box(tuple(np.diag(hermite_normal_form(supercell)).tolist()))
+
+
+@lru_cache(maxsize=16)
+def _box(sides: tuple[int, ...]) -> Ints:
+    """Whole vectors of a box, [size, 3]; not to be written to."""
+    points = np.indices(sides).reshape(3, -1).T
+    points.setflags(write=False)
+    return points
 
 
 def hermite_normal_form(matrix: Ints) -> Ints:
