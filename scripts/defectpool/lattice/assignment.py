@@ -86,7 +86,7 @@ def _matching(sites: Ints, cost: Floats) -> Ints:
 
 
 def _greedy(sites: Ints, cost: Floats) -> Ints:
-    """Matching that takes the cheapest pairs first, for so many atoms that no lattice fits, [m]."""
+    """Greedy matching, the cheapest pairs first, of so many atoms that no lattice fits, [m]."""
     found = np.full(len(sites), -1, dtype=np.int64)
     taken: set[int] = set()
     atoms, columns = np.nonzero(np.isfinite(cost))
