@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from .geometry import Floats, Ints, PeriodicTree
+from defectpool.lattice.geometry import Floats, Ints, PeriodicTree
 
 CUTOFF = 1.3  # Å; a host's atom further than this from its site has left it
 FOREIGN_CUTOFF = 2.2  # Å; foreign atoms are larger or smaller and go further

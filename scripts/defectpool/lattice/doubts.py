@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .comparison import Defect
-from .geometry import Floats, PeriodicTree, wrapped
-from .host import Host
+from defectpool.lattice.comparison import Defect
+from defectpool.lattice.geometry import Floats, PeriodicTree, wrapped
+from defectpool.lattice.host import Host
 
 CROWDED = 0.3  # defects a site; more is no crystal with point defects
 MIXED = 0.24  # share of a species' sites that one other species holds; more is an alloy

@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .geometry import Crystal, Floats, Ints, reduced_cell
-from .translations import Translations
+from defectpool.lattice.geometry import Crystal, Floats, Ints, reduced_cell
+from defectpool.lattice.translations import Translations
 
 COMMENSURATE = 0.25  # Å; a basis that misses the given cell by more divides it by no whole numbers
 LEVELS = np.arange(0.95, 0.25, -0.05)  # of the best score: translations above generate a lattice

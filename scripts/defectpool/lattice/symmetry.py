@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .geometry import Floats, Ints
+from defectpool.lattice.geometry import Floats, Ints
 
 
 def group_symbol(
