@@ -130,10 +130,13 @@ class Host:
         Parameters
         ----------
         tolerance
-            In Å, at most 0.1. By default four standard errors of a mean over all primitive cells.
+            In Å, at most 0.3. By default six standard errors of a mean over all primitive cells: the largest
+            difference of two median positions among the sites of a basis, up to an eighth of the
+            shortest bond.
         """
         if tolerance is None:
-            tolerance = float(np.clip(4 * self.residual / np.sqrt(self.size), 0.01, 0.1))
+            largest = min(0.3, 0.12 * self.shortest_bond)
+            tolerance = float(np.clip(6 * self.residual / np.sqrt(self.size), 0.01, largest))
         from defectpool.lattice.symmetry import group_symbol
 
         return group_symbol(self.cell, self.scaled_positions, self.numbers, self.pbc, tolerance)
