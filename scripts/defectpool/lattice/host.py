@@ -130,9 +130,8 @@ class Host:
         Parameters
         ----------
         tolerance
-            In Å, at most 0.3. By default six standard errors of a mean over all primitive cells: the largest
-            difference of two median positions among the sites of a basis, up to an eighth of the
-            shortest bond.
+            In Å, at most 0.3. By default six standard errors of a mean over all primitive cells,
+            up to an eighth of the shortest bond.
         """
         if tolerance is None:
             largest = min(0.3, 0.12 * self.shortest_bond)
