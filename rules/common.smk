@@ -22,8 +22,10 @@ from defectpool.runtime import code_digest, registry
 from defectpool.runtime.hashing import content_id, shard_labels
 from snakemake.exceptions import WorkflowError
 
-if workflow.is_main_process and (removed := owners.remove_stale_locks()):
-    print(removed, file=sys.stderr)
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    if removed := owners.remove_stale_locks():
+        print(removed, file=sys.stderr)
+    owners.register()
 
 # Files of the command line come last: their values win.
 typed_files = list(workflow.overwrite_configfiles or [])

@@ -54,6 +54,8 @@ def load_models(path: str | Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
     content = _read(Path(path))
     try:
         return [(one["repeat"], one["fold"], _network(content, one)) for one in content["models"]]
+    except DefectpoolError as error:  # of a pooling or convolution in a file
+        raise DefectpoolError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         raise _refused(path, "its content does not fit together") from None
 
