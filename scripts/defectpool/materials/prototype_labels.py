@@ -36,7 +36,9 @@ def read_prototypes(path: Path) -> dict[str, str]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         rows = table[["id", "formula", "layergroup", "natoms", "properties"]]
     except (OSError, KeyError, ValueError) as error:
-        raise reading_error(error, path) or DefectpoolError(f"{path} cannot be used ({error}); delete it and run again") from None
+        raise reading_error(error, path) or DefectpoolError(
+            f"{path} cannot be used ({error}); delete it and run again"
+        ) from None
     found = {}
     for host, formula, group, atoms, properties in rows.itertuples(index=False):
         named = json.loads(properties).get("prototype") if properties else None

@@ -66,7 +66,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged file or a malicious pickle raises what comes
-        raise reading_error(error, path) or _refused(path, "it is damaged, or not a file of weights alone") from None
+        raise reading_error(error, path) or _refused(
+            path, "it is damaged, or not a file of weights alone"
+        ) from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         what = f"its format is {found!r}" if found else "it has no format"
