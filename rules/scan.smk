@@ -27,7 +27,8 @@ rule list_structures:
 
 rule scan_structures:
     input:
-        "results/scan/files/{shard}.csv",
+        files="results/scan/files/{shard}.csv",
+        models=SETTINGS.scan.models,
     output:
         "results/scan/shards/{shard}.jsonl.gz",
     log:
@@ -43,7 +44,7 @@ rule scan_structures:
             (30 + 100 * input.size_mb) * attempt
         ),
     params:
-        limits=settings("scan", exclude={"path", "shards", "track"}),
+        limits=settings("scan", exclude={"path", "shards", "track", "models"}),
         track=SETTINGS.scan.track,
         # Not among the outputs, which a failed job loses: what was found in each file lies here.
         state=placed("results/scan/state/{shard}.jsonl"),
@@ -73,6 +74,7 @@ rule merge_scan:
     conda:
         "../envs/environment.yaml"
     params:
+        networks=bool(SETTINGS.scan.models),
         code=code("merge_scan.py"),
     script:
         "../scripts/merge_scan.py"
