@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +141,7 @@ def _unlabeled(atoms: Atoms) -> DefectStructure:
     """Structure in the form that graphs are made from, with nothing known of its defects."""
     whole = atoms.copy()
     whole.cell = complete_cell(atoms.cell.array, atoms.pbc, atoms.positions)
-    unknown = dict.fromkeys(
+    unknown: dict[str, Any] = dict.fromkeys(
         ("structure", "pair", "host", "formula", "defect", "name", "supercell", "species",
          "replaced", "site_symmetry"), "",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from defectpool.config import StructuresSettings
 from defectpool.materials.host import Host
 from defectpool.materials.plane_lattice import reduced
 from defectpool.runtime.hashing import seed
+from defectpool.structures.defect_labels import labels_of
 from defectpool.structures.displacements import displaced, draw, name_of, rattled, strained
 from defectpool.structures.point_defects import NoDefect, PointDefect, point_defects
 from defectpool.structures.structure_files import DefectStructure, Skipped
@@ -178,6 +179,10 @@ def _pair(
         )
 
     defective = structure(1, *_with_defects(found, numbers, positions, where, sites))
+    if settings.count > 1:
+        rows = defective.defect_sites
+        labels = labels_of(defective.atoms, found.type, found.name, where, rows)
+        defective = replace(defective, labels=labels)
     return defective, structure(0, numbers, positions, sites)
 
 

@@ -17,6 +17,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.materials.extended_xyz import Value, read_frames, write_frame
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.disk import reading_error
+from defectpool.structures.defect_labels import DefectLabel, from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class DefectStructure:
     displacements
         Model by which the atoms are displaced, "thermal 300 K"; "none" where they are not.
         `position` is that of the defect before.
+    labels
+        All defects of a defective supercell with several (`count` above 1); empty for others.
     """
 
     atoms: Atoms
@@ -78,6 +81,7 @@ class DefectStructure:
     site_type: str = ""
     free_radius: float = nan
     displacements: str = "none"
+    labels: tuple[DefectLabel, ...] = ()
 
     @property
     def defect_site(self) -> int:
@@ -138,6 +142,7 @@ def _info(s: DefectStructure) -> dict[str, Value]:
         info["displacements"] = s.displacements
     if s.count > 1:
         info |= {"count": s.count, "defect_sites": " ".join(map(str, s.defect_sites))}
+        info["defects"] = to_json(s.labels)
     return info
 
 
@@ -177,9 +182,10 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     site_type=str(info.get("site_type", "")),
                     free_radius=float(info.get("free_radius", nan)),
                     displacements=str(info.get("displacements", "none")),
+                    labels=from_json(str(info.get("defects", "[]"))),
                     **texts,
                 )
-    except (ValueError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
+    except (ValueError, TypeError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
         raise reading_error(error, path) or DefectpoolError(
             f"{path}: damaged file of structures ({error}); delete it and run again"
         ) from error

@@ -1,0 +1,96 @@
+"""Labels of all defects of a structure, as a file of structures holds them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.geometry import get_distances
+from numpy.typing import NDArray
+
+# Atoms around a vacancy are its neighbors up to this many times the distance of the nearest.
+FIRST_SHELL = 1.2
+
+
+@dataclass(frozen=True)
+class DefectLabel:
+    """One defect of a structure.
+
+    Attributes
+    ----------
+    kind
+        vacancy, antisite, substitution or interstitial.
+    name
+        As pymatgen writes it: v_Mo, S_Mo, Li_i.
+    position
+        Ideal position in Å, before atoms are displaced, [3].
+    atom
+        Index of its atom in the structure; None for a vacancy.
+    neighbors
+        Indices of the atoms nearest to a vacancy; none for other defects.
+    """
+
+    kind: str
+    name: str
+    position: tuple[float, ...]
+    atom: int | None = None
+    neighbors: tuple[int, ...] = ()
+
+    @property
+    def atoms(self) -> tuple[int, ...]:
+        """Indices of the atoms concerned: its own, or the neighbors of a vacancy."""
+        return self.neighbors if self.atom is None else (self.atom,)
+
+
+def labels_of(
+    atoms: Atoms, kind: str, name: str, positions: NDArray[np.float64], rows: Sequence[int]
+) -> tuple[DefectLabel, ...]:
+    """Labels of equal defects in a structure whose atoms are on their sites.
+
+    Parameters
+    ----------
+    atoms
+        The structure with the defects.
+    kind, name
+        Type and name of the defects.
+    positions
+        Their positions in Å, [defects, 3].
+    rows
+        Indices of their atoms; empty for vacancies.
+    """
+    points = [tuple(position) for position in positions.tolist()]
+    if rows:
+        return tuple(
+            DefectLabel(kind, name, point, row) for point, row in zip(points, rows, strict=True)
+        )
+    _, distances = get_distances(positions, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    nearest = distances <= FIRST_SHELL * distances.min(axis=1, keepdims=True)
+    return tuple(
+        DefectLabel(kind, name, point, neighbors=tuple(np.flatnonzero(near).tolist()))
+        for point, near in zip(points, nearest, strict=True)
+    )
+
+
+def to_json(labels: Sequence[DefectLabel]) -> str:
+    """Labels as a JSON list; `atom` and `neighbors` only where there are some."""
+    return json.dumps(
+        [
+            {key: value for key, value in asdict(label).items() if value not in (None, ())}
+            for label in labels
+        ]
+    )
+
+
+def from_json(text: str) -> tuple[DefectLabel, ...]:
+    """Read labels that `to_json` wrote."""
+    return tuple(
+        DefectLabel(
+            kind=one["kind"],
+            name=one["name"],
+            position=tuple(one["position"]),
+            atom=one.get("atom"),
+            neighbors=tuple(one.get("neighbors", ())),
+        )
+        for one in json.loads(text)
+    )
