@@ -172,6 +172,26 @@ def selection_folder():
     return f"results/materials/selections/{name}"
 
 
+def scanned_path():
+    """Return the folder that is scanned."""
+    if SETTINGS.scan.path is None:
+        raise WorkflowError(
+            "scan.path is missing: give a folder, glob or file, for instance "
+            '--config \'scan={"path": "cells"}\''
+        )
+    return SETTINGS.scan.path
+
+
+def scanned_files(wildcards):
+    """Digest of the names, sizes and times of the files: a new one lists them again."""
+    from defectpool.scan import shards
+
+    try:
+        return shards.digest_of(scanned_path())
+    except DefectpoolError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def memory(factor):
     """Return a function that gives MB: more with the size of the input and with the attempt."""
     return lambda wildcards, input, attempt: int(

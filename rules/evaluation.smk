@@ -91,6 +91,11 @@ rule evidence:
 rule score_baselines:
     input:
         graphs=graphs_of_run,
+        structures=shards_of(
+            rules.build_structures.output.structures,
+            defect="{defect}",
+            supercell="{supercell}",
+        ),
         predictions=lambda wildcards: outputs("predictions", runs_here(wildcards))[0],
     output:
         "results/baselines/{defect}/{supercell}.csv",

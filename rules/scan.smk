@@ -9,26 +9,6 @@ localrules:
 SCAN_SHARDS = shard_labels(SETTINGS.scan.shards)
 
 
-def scanned_path():
-    """Return the folder that is scanned."""
-    if SETTINGS.scan.path is None:
-        raise WorkflowError(
-            "scan.path is missing: give a folder, glob or file, for instance "
-            '--config \'scan={"path": "/data/cells"}\''
-        )
-    return SETTINGS.scan.path
-
-
-def scanned_files(wildcards):
-    """Digest of the names, sizes and times of the files: a new one lists them again."""
-    from defectpool.scan import shards
-
-    try:
-        return shards.digest_of(scanned_path())
-    except DefectpoolError as error:
-        raise WorkflowError(str(error)) from None
-
-
 rule list_structures:
     output:
         expand("results/scan/files/{shard}.csv", shard=SCAN_SHARDS),
@@ -47,7 +27,8 @@ rule list_structures:
 
 rule scan_structures:
     input:
-        "results/scan/files/{shard}.csv",
+        files="results/scan/files/{shard}.csv",
+        models=SETTINGS.scan.models,
     output:
         "results/scan/shards/{shard}.jsonl.gz",
     log:
@@ -63,7 +44,7 @@ rule scan_structures:
             (30 + 100 * input.size_mb) * attempt
         ),
     params:
-        limits=settings("scan", exclude={"path", "shards", "track"}),
+        limits=settings("scan", exclude={"path", "shards", "track", "models"}),
         track=SETTINGS.scan.track,
         # Not among the outputs, which a failed job loses: what was found in each file lies here.
         state=placed("results/scan/state/{shard}.jsonl"),
@@ -93,6 +74,7 @@ rule merge_scan:
     conda:
         "../envs/environment.yaml"
     params:
+        networks=bool(SETTINGS.scan.models),
         code=code("merge_scan.py"),
     script:
         "../scripts/merge_scan.py"

@@ -10,5 +10,6 @@ with logging_to(snakemake.log[0]):
         [Path(path) for path in snakemake.input],
         Path(snakemake.output.structures).parent,
         Path(snakemake.output.report),
+        snakemake.params.networks,
     )
     print(", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))

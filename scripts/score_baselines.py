@@ -1,23 +1,29 @@
-"""Baselines that see only composition and number of atoms, on the folds of the networks."""
+"""Baselines of a defect and supercell: composition, number of atoms, and the host's own lattice."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from defectpool.evaluation import baselines
+from defectpool.evaluation import baselines, lattice_baseline
 from defectpool.evaluation.predictions import read_predictions
 from defectpool.evaluation.tables import write_csv
 from defectpool.graphs.hdf5 import read_shards
 from defectpool.runtime.job_log import logging_to
+from defectpool.structures.structure_files import read_structures
 
 with logging_to(snakemake.log[0]):
-    rows = baselines.every_row(
-        read_shards([Path(path) for path in snakemake.input.graphs]),
-        read_predictions(Path(snakemake.input.predictions)),
-        snakemake.wildcards.defect,
-        snakemake.wildcards.supercell,
-        snakemake.params.bootstrap,
+    predictions = read_predictions(Path(snakemake.input.predictions))
+    graphs = read_shards([Path(path) for path in snakemake.input.graphs])
+    key = (snakemake.wildcards.defect, snakemake.wildcards.supercell, snakemake.params.bootstrap)
+    rows = baselines.every_row(graphs, predictions, *key)
+    found = lattice_baseline.find(
+        structure
+        for path in snakemake.input.structures
+        for structure in read_structures(Path(path))
     )
-    frame = pd.DataFrame(rows)
+    answers = lattice_baseline.judged(found, predictions)
+    frame = pd.DataFrame([*rows, lattice_baseline.row(answers, *key)])
     write_csv(frame, Path(snakemake.output[0]))
     print(frame.to_string(index=False))
+    print("\nwrong answers of the lattice:")
+    print(lattice_baseline.wrong(answers).to_string(index=False))

@@ -138,7 +138,8 @@ def inputs(**changed):
     )  # fmt: skip
     baseline = {
         "defect": "vacancy", "supercell": "6x6", "baseline": "majority", "split": "host",
-        "accuracy": 0.5, "accuracy_low": 0.5, "accuracy_high": 0.5,
+        "accuracy": 0.5, "accuracy_low": 0.5, "accuracy_high": 0.5, "n_undecided": 0,
+        "site_accuracy": np.nan, "type_accuracy": np.nan,
     }  # fmt: skip
     values = {
         "table": table.table([table.run_row(p, audit, k, 100) for k, p in runs]),

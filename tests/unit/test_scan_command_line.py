@@ -27,6 +27,7 @@ SCHEMA = {
     "required": [
         *("path", "frame", "atoms", "verdict", "reason"),
         *("host", "margin", "defects", "complexes", "events"),
+        *("networks", "probability", "probability_spread", "agrees"),
     ],
     "properties": {
         "path": {"type": "string"},
@@ -65,6 +66,10 @@ SCHEMA = {
             "items": {"type": "object", "required": ["name", "members", "distances"]},
         },
         "events": {"type": "array", "items": {"type": "object", "properties": FOUND}},
+        "networks": {"type": "array", "items": {"type": "object"}},
+        "probability": NUMBER,
+        "probability_spread": NUMBER,
+        "agrees": {"type": ["boolean", "null"]},
     },
 }
 

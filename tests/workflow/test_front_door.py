@@ -107,7 +107,7 @@ def test_same_bytes_whatever_the_hash_seed_and_the_cores(finished, clone):
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     suffixes = ("*.xyz", "*.xyz.gz", "*.h5", "predictions.csv", "selected.csv", "rejected.csv")
     files = [path for suffix in suffixes for path in sorted(ours.rglob(suffix))]
-    assert len(files) == 11
+    assert len(files) == 14
     for path in files:
         assert path.read_bytes() == (theirs / path.relative_to(ours)).read_bytes(), path
 

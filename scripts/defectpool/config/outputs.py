@@ -54,6 +54,10 @@ class ScanSettings(Section):
         False,
         description="Frames of the same atoms in a file are a trajectory: follow its defects.",
     )
+    models: Annotated[list[str], AfterValidator(unique)] = Field(
+        [],
+        description="Files model.pt of a campaign, whose networks give a second opinion.",
+    )
     file_bytes: int = Field(
         500_000_000, ge=1, description="Largest file in bytes, after decompression."
     )

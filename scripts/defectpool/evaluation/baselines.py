@@ -124,6 +124,7 @@ def row(
         "split": split,
         **statistics.accuracy(predictions, resamples).columns("accuracy"),
         **statistics.counts(predictions),
+        "n_undecided": 0,
     }
 
 

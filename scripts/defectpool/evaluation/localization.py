@@ -238,8 +238,13 @@ def _row(prediction: Mapping[Any, Any], method: str) -> dict[str, Any]:
     return own | {"method": method, "probability": prediction["probability"]}
 
 
+def picked_sites(score: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Whether each site has the highest score, [sites]; sites that cannot be told apart tie."""
+    return np.asarray(score >= score.max() - TIE * np.abs(score).max())
+
+
 def _judge(score: NDArray[np.floating[Any]], around: Surroundings) -> dict[str, Any]:
-    picked = score >= score.max() - TIE * np.abs(score).max()
+    picked = picked_sites(score)
     measures: dict[str, NDArray[Any]] = {
         "correct": around.target,
         "near": around.near,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from defectpool.config import NetworkSettings
+from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.runtime.atomic_write import write_bytes
@@ -57,6 +57,21 @@ def load_models(path: str | Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
     except DefectpoolError as error:  # of a pooling or convolution in a file
         raise DefectpoolError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise _refused(path, "its content does not fit together") from None
+
+
+def graph_settings(path: str | Path) -> GraphSettings:
+    """Settings of the graphs that the networks of a `model.pt` were trained on.
+
+    Raises
+    ------
+    DefectpoolError
+        As `load_models`.
+    """
+    graph = _read(Path(path)).get("graph")
+    try:
+        return GraphSettings(**{name: graph[name] for name in GraphSettings.model_fields})
+    except (KeyError, TypeError, ValueError):
         raise _refused(path, "its content does not fit together") from None
 
 

@@ -215,12 +215,18 @@ def _baselines(frame: pd.DataFrame) -> str:
         *columns_of(frame, ["defect", "supercell", "baseline", "split"]),
         number("accuracy (%)", frame["accuracy"], percent, colored=True),
         _interval(frame, "accuracy"),
+        number("undecided", frame["n_undecided"], "{:.0f}"),
+        number("right site (%)", frame["site_accuracy"], percent),
+        number("right type (%)", frame["type_accuracy"], percent),
     ]
     return _section(
-        "Baselines without a graph",
-        "Classifiers that see only the composition and the number of atoms, on the same "
-        "structures. Divisibility needs no training: it calls a supercell pristine if the number "
-        "of its cells divides the number of atoms of each element.",
+        "Baselines without a network",
+        "The same structures, classified without a network. Majority, composition and "
+        "divisibility see only the composition and the number of atoms; divisibility calls a "
+        "supercell pristine if the number of its cells divides the number of atoms of each "
+        "element. Lattice finds the host's own lattice in the structure and compares the sites "
+        "one by one; an undecided structure counts as an error, and site and type are judged "
+        "where it finds a defect. Divisibility and lattice need no training.",
         html_table("baselines", columns),
     )
 

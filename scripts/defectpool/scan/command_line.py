@@ -78,6 +78,13 @@ def main() -> None:
 @click.option(
     "--track", is_flag=True, help="Frames of the same atoms are a trajectory: follow its defects."
 )
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A campaign's model.pt, whose networks give a second opinion; several are allowed.",
+)
 @click.option("--quiet", is_flag=True, help="Print no lines and no progress.")
 @click.option(
     "--fail-on",
@@ -111,6 +118,7 @@ def scan(
     write_pristine: Path | None,
     form: str,
     track: bool,
+    models: tuple[Path, ...],
     quiet: bool,
     fail_on: str,
     jobs: int,
@@ -130,7 +138,8 @@ def scan(
     limits = Limits(max_size, max_atoms, max_seconds, max_memory)
     own = [path.resolve() for path in (output, write_pristine, html) if path]
     results = scan_files(_with_progress(_names(paths, own), quiet), limits, jobs, track)
-    results = _written(results, output, html, write_pristine, form)
+    results = _with_networks(results, models)
+    results = _written(results, bool(models), output, html, write_pristine, form)
     failing, failed = FAILING[fail_on], False
     try:
         for result in results:
@@ -167,8 +176,21 @@ def _with_progress(found: Iterable[str], quiet: bool) -> Iterable[str]:
     return tqdm(names, unit="file", dynamic_ncols=True, leave=False)
 
 
+def _with_networks(results: Iterator[Result], models: Sequence[Path]) -> Iterator[Result]:
+    """Pass results on through the networks of these models, which are read at once."""
+    if not models:
+        return results
+    from defectpool.scan import networks
+
+    try:
+        return networks.with_opinions(results, networks.load(models))
+    except DefectpoolError as error:
+        raise click.BadParameter(str(error), param_hint="--model") from None
+
+
 def _written(
     results: Iterator[Result],
+    networks: bool,
     output: Path | None,
     html: Path | None,
     write_pristine: Path | None,
@@ -178,7 +200,7 @@ def _written(
     if output:
         from defectpool.scan import output as tables
 
-        results = tables.write(results, output)
+        results = tables.write(results, output, networks)
     if html:
         from defectpool.scan import page
 

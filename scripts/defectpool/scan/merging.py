@@ -15,7 +15,9 @@ from defectpool.scan import page
 from defectpool.scan.output import Tables
 
 
-def merge(shards: Iterable[Path], folder: Path, report: Path) -> dict[str, int]:
+def merge(
+    shards: Iterable[Path], folder: Path, report: Path, networks: bool = False
+) -> dict[str, int]:
     """Merge the shards into tables and a page.
 
     Parameters
@@ -26,6 +28,8 @@ def merge(shards: Iterable[Path], folder: Path, report: Path) -> dict[str, int]:
         Gets `structures.csv`, `defects.csv`, `complexes.csv` and `events.csv`.
     report
         The page.
+    networks
+        Whether networks were asked.
 
     Returns
     -------
@@ -34,7 +38,7 @@ def merge(shards: Iterable[Path], folder: Path, report: Path) -> dict[str, int]:
     """
     contents = page.Page()
     with ExitStack() as stack:
-        tables = stack.enter_context(Tables(folder))
+        tables = stack.enter_context(Tables(folder, networks))
         streams = [stack.enter_context(gzip.open(path, "rt", encoding="utf-8")) for path in shards]
         ordered = heapq.merge(*(map(json.loads, stream) for stream in streams), key=_place)
         for record in ordered:

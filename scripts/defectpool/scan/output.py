@@ -20,6 +20,7 @@ COLUMNS = {
     "complexes": ("path", "frame", "name", "members", "distances"),
     "events": ("path", "frame", "type", "name", "x", "y", "z"),
 }
+NETWORK_COLUMNS = ("probability", "probability_spread", "agrees")  # of structures.csv, by choice
 ANNOTATED = "annotated.xyz"
 
 
@@ -33,17 +34,22 @@ class Tables:
     ----------
     folder
         Folder for the tables; it is made if it is missing.
+    networks
+        Whether networks were asked: `structures.csv` then has `NETWORK_COLUMNS`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, networks: bool = False) -> None:
+        self.folder, self.networks = folder, networks
         self._stack = ExitStack()
         self._writers: dict[str, Any] = {}
 
     def __enter__(self) -> Tables:
         for name, columns in COLUMNS.items():
             file = self._open(f"{name}.csv")
-            self._writers[name] = csv.DictWriter(file, columns, lineterminator="\n")
+            more = NETWORK_COLUMNS if self.networks and name == "structures" else ()
+            self._writers[name] = csv.DictWriter(
+                file, (*columns, *more), extrasaction="ignore", lineterminator="\n"
+            )
             self._writers[name].writeheader()
         return self
 
@@ -79,7 +85,7 @@ class Output(Tables):
         write_annotated(self._annotated, result)
 
 
-def write(results: Iterable[Result], folder: Path) -> Iterator[Result]:
+def write(results: Iterable[Result], folder: Path, networks: bool = False) -> Iterator[Result]:
     """Write the results of a scan to a folder while they pass.
 
     Parameters
@@ -88,13 +94,15 @@ def write(results: Iterable[Result], folder: Path) -> Iterator[Result]:
         The results.
     folder
         Gets `structures.csv`, `defects.csv`, `complexes.csv`, `events.csv` and `annotated.xyz`.
+    networks
+        Whether networks were asked.
 
     Yields
     ------
     Result
         Each result, when it has been written.
     """
-    with Output(folder) as output:
+    with Output(folder, networks) as output:
         for result in results:
             output.add_result(result)
             yield result
@@ -111,6 +119,7 @@ def rows_of(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "verdict": record["verdict"],
         "n_defects": len(record["defects"]),
         "reason": record["reason"],
+        **{name: record[name] for name in NETWORK_COLUMNS},
     }
     return {
         "structures": [structure],
@@ -131,7 +140,10 @@ def rows_of(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 
 def write_annotated(file: TextIO, result: Result) -> None:
-    """Append a structure as extended XYZ with the columns `defect` and `displacement`."""
+    """Append a structure as extended XYZ with the columns that `annotate` makes.
+
+    Where networks gave an answer, there are also `network_score` and the structure's probability.
+    """
     from ase.io.extxyz import write_extxyz
 
     if result.structure is None:
@@ -141,6 +153,9 @@ def write_annotated(file: TextIO, result: Result) -> None:
     if result.reason:
         atoms.info["reason"] = result.reason
     annotate(atoms, result.finding)
+    if result.opinion is not None:
+        atoms.info["probability"] = result.opinion.probability
+        atoms.set_array("network_score", result.opinion.site_scores)
     write_extxyz(file, [atoms])
 
 

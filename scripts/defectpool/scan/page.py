@@ -18,7 +18,7 @@ from typing import Any
 from defectpool.runtime.atomic_write import write_text
 from defectpool.scan.drawing import drawing
 from defectpool.scan.result import UNDECIDED, VERDICTS, Result
-from defectpool.scan.text import as_dict
+from defectpool.scan.text import as_dict, second_opinion
 
 TEMPLATE = "page.html"
 LIBRARY = ("defectpool.reporting", "3Dmol-min.js")
@@ -72,6 +72,7 @@ class Page:
             "reasons": [[reason, count] for reason, count in self.reasons.most_common(20)],
             "styles": {symbol: style(symbol) for symbol in elements},
             "folder": folder,
+            "networks": any(row["second"] for row in self.rows),
             "rows": [row | {"path": row["path"].removeprefix(folder)} for row in self.rows],
             "drawings": self.drawings,
         }
@@ -125,6 +126,9 @@ def row(record: Mapping[str, Any], drawn: int | None) -> dict[str, Any]:
         "n": len(record["defects"]),
         "said": record["reason"] or ", ".join(names),
         "drawing": drawn,
+        "network": record["probability"],
+        "agrees": record["agrees"],
+        "second": second_opinion(record),
     }
 
 

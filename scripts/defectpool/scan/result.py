@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from defectpool.evaluation.second_opinion import Opinion
     from defectpool.lattice import Event, Finding
 
 PRISTINE, DEFECTIVE, UNDECIDED = "pristine", "defective", "undecided"
@@ -60,6 +61,8 @@ class Result:
         Symbol of the host's layer or space group.
     events
         In a trajectory: hops, creations and recombinations between the frame before and this one.
+    opinions
+        Answers of trained networks, one for each model that was given.
     """
 
     path: str
@@ -70,11 +73,28 @@ class Result:
     structure: Atoms | None = None
     symmetry: str = ""
     events: tuple[Event, ...] = ()
+    opinions: tuple[Opinion, ...] = ()
 
     @property
     def verdict(self) -> str:
         """Verdict: pristine, defective or undecided."""
         return self.finding.verdict if self.finding else UNDECIDED
+
+    @property
+    def opinion(self) -> Opinion | None:
+        """Opinion of the model that is surest of a defect; None without any answer.
+
+        Models are trained for one type of defect each, so one that sees a defect is enough.
+        """
+        answers = [one for one in self.opinions if one.probability is not None]
+        return max(answers, key=lambda one: one.probability or 0.0, default=None)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether that model agrees with the verdict; None if either of the two has none."""
+        if self.opinion is None or self.opinion.probability is None or self.verdict == UNDECIDED:
+            return None
+        return (self.opinion.probability > 0.5) == (self.verdict == DEFECTIVE)
 
     @property
     def name(self) -> str:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from defectpool.scan.sources import Source
 
 
-def scan(structures: Any, *, limits: Limits | None = None, track: bool = False) -> Iterator[Result]:
+def scan(
+    structures: Any,
+    *,
+    limits: Limits | None = None,
+    track: bool = False,
+    models: Iterable[str | Path] = (),
+) -> Iterator[Result]:
     """Results of structures: is each pristine or defective, and where are which point defects.
 
     Parameters
@@ -31,6 +37,8 @@ def scan(structures: Any, *, limits: Limits | None = None, track: bool = False) 
     track
         Whether consecutive frames of the same atoms in a file are a trajectory: the host is found
         once, and each result has the events since the frame before.
+    models
+        Files `model.pt` of a campaign, whose networks give a second opinion.
 
     Yields
     ------
@@ -41,6 +49,8 @@ def scan(structures: Any, *, limits: Limits | None = None, track: bool = False) 
     ------
     TypeError
         For an object of another type.
+    DefectpoolError
+        A model cannot be used.
 
     Examples
     --------
@@ -50,7 +60,14 @@ def scan(structures: Any, *, limits: Limits | None = None, track: bool = False) 
     >>> [defect.name for result in scan(cell) for defect in result.finding.defects]
     ['v_Na']
     """
-    limits = limits or Limits()
+    from defectpool.scan import networks
+
+    found = _each(structures, limits or Limits(), track)
+    yield from networks.with_opinions(found, networks.load(models))
+
+
+def _each(structures: Any, limits: Limits, track: bool) -> Iterator[Result]:
+    """Yield the results of files and of structures that are given as objects."""
     single = isinstance(structures, str | Path) or hasattr(structures, "lattice")
     items = [structures] if single or hasattr(structures, "positions") else structures
     for number, item in enumerate(items):

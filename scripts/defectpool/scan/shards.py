@@ -16,16 +16,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from defectpool.errors import DefectpoolError
 from defectpool.runtime.atomic_write import replacing, write_text
 from defectpool.runtime.hashing import content_id, shard_of
-from defectpool.scan import sources
+from defectpool.scan import networks, sources
 from defectpool.scan.drawing import drawing
 from defectpool.scan.result import Limits
 from defectpool.scan.run import scan_files
 from defectpool.scan.text import as_dict
+
+if TYPE_CHECKING:
+    from defectpool.evaluation.second_opinion import Networks
 
 COLUMNS = ("name", "path", "size", "changed")
 DRAWN = 40  # structures of a shard that the page may draw
@@ -88,7 +91,13 @@ def write_lists(path: str, lists: Sequence[Path]) -> int:
 
 
 def scan_shard(
-    listing: Path, output: Path, state: Path, limits: Limits, code: str, track: bool = False
+    listing: Path,
+    output: Path,
+    state: Path,
+    limits: Limits,
+    code: str,
+    track: bool = False,
+    models: Sequence[Path] = (),
 ) -> int:
     """Scan the files of a shard that have not been scanned before.
 
@@ -106,6 +115,8 @@ def scan_shard(
         Digest of the code; records of other code are made again.
     track
         Whether files hold trajectories.
+    models
+        Model files, whose networks give a second opinion.
 
     Returns
     -------
@@ -113,14 +124,15 @@ def scan_shard(
         Number of files that had to be scanned.
     """
     shard = _read_list(listing)
-    version = content_id(code, track, *asdict(limits).values())
+    version = content_id(code, track, *asdict(limits).values(), *networks.digests(models))
     known = _read_state(state, version)
     digests = {file.name: _content(file, limits) for file in shard}
     new = [file for file in shard if digests[file.name] not in known]
+    asked = networks.load(models if new else ())
     state.parent.mkdir(parents=True, exist_ok=True)
     with state.open("a", encoding="utf-8") as kept:
         for number, file in enumerate(new, start=1):
-            records = list(_records(file, limits, track))
+            records = list(_records(file, limits, track, asked))
             known[digests[file.name]] = records
             kept.write(_line({"key": digests[file.name], "version": version, "records": records}))
             kept.flush()
@@ -155,9 +167,12 @@ def _content(file: File, limits: Limits) -> str:
     return total.hexdigest()[:32]
 
 
-def _records(file: File, limits: Limits, track: bool) -> Iterator[dict[str, Any]]:
+def _records(
+    file: File, limits: Limits, track: bool, asked: Sequence[Networks]
+) -> Iterator[dict[str, Any]]:
     """Yield the results of a file as plain data, with the name that it has in the folder."""
-    for result in scan_files([file.path], limits, track=track):
+    results = scan_files([file.path], limits, track=track)
+    for result in networks.with_opinions(results, asked):
         inside = result.path.removeprefix(file.path)  # of a member of an archive
         record = as_dict(result) | {"path": file.name + inside}
         drawn = drawing(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from defectpool.scan.result import DEFECTIVE, UNDECIDED, Result
 
 if TYPE_CHECKING:
+    from defectpool.evaluation.second_opinion import Opinion
     from defectpool.lattice import Complex, Defect, Finding
 
 SHOWN = 4  # defects that a line names one by one
@@ -28,13 +30,29 @@ def line(result: Result) -> str:
         For instance `POSCAR  MoSe2, 89 atoms, P-6m2 host: v_Mo at (3.1, 5.2, 15.0) Å`.
     """
     size = f"{result.atoms} atom{'s' * (result.atoms != 1)}"
+    after = f"; {second_opinion(as_dict(result))}" if result.opinions else ""
     if result.verdict == UNDECIDED or result.finding is None:
         what = f"undecided, {size}: {result.reason}" if result.atoms else result.reason
-        return f"{result.name}  {what}"
+        return f"{result.name}  {what}{after}"
     said = _defects(result.finding) if result.verdict == DEFECTIVE else "pristine"
     host = result.finding.host
     about = f"{host.formula}, {size}, {result.symmetry} host" if host else size
-    return f"{result.name}  {about}: {said}"
+    return f"{result.name}  {about}: {said}{after}"
+
+
+def second_opinion(record: Mapping[str, Any]) -> str:
+    """Answer of the networks in words, such as `networks disagree: 0.03 ± 0.02`.
+
+    Parameters
+    ----------
+    record
+        A result in the form of `as_dict`; the words are empty where no network was asked.
+    """
+    asked = record["networks"]
+    if not asked:
+        return ""
+    words = {True: "networks agree", False: "networks disagree", None: "networks"}
+    return f"{words[record['agrees']]}: {', '.join(_answer(one) for one in asked)}"
 
 
 def as_dict(result: Result) -> dict[str, Any]:
@@ -50,7 +68,9 @@ def as_dict(result: Result) -> dict[str, Any]:
     dict
         path, frame, atoms, verdict, reason, host (formula, symmetry, residual in Å), margin,
         defects (type, name, position in Å, atoms, distance moved in Å, score), complexes (name,
-        members, distances in Å) and events.
+        members, distances in Å) and events; networks (model, method, probability and its spread,
+        rows of the sites with the highest score, note), one for each model; probability and
+        probability_spread of the model that is surest of a defect, and whether it agrees.
     """
     finding = result.finding
     defects, complexes = (finding.defects, finding.complexes) if finding else ((), ())
@@ -65,6 +85,10 @@ def as_dict(result: Result) -> dict[str, Any]:
         "defects": [_defect(defect) for defect in defects],
         "complexes": [_complex(found) for found in complexes],
         "events": [_event(event) for event in result.events],
+        "probability": _number(result.opinion.probability) if result.opinion else None,
+        "probability_spread": _number(result.opinion.spread) if result.opinion else None,
+        "agrees": result.agrees,
+        "networks": [_opinion(opinion) for opinion in result.opinions],
     }
 
 
@@ -119,6 +143,23 @@ def _event(event: Any) -> dict[str, Any]:
         "name": event.name,
         "position": [_number(value) for value in event.position],
     }
+
+
+def _opinion(opinion: Opinion) -> dict[str, Any]:
+    return {
+        "model": opinion.model,
+        "method": opinion.method,
+        "probability": _number(opinion.probability),
+        "probability_spread": _number(opinion.spread),
+        "sites": list(opinion.sites),
+        "note": opinion.note,
+    }
+
+
+def _answer(opinion: Mapping[str, Any]) -> str:
+    if opinion["probability"] is None:
+        return f"no answer ({opinion['note']})"
+    return f"{opinion['probability']:.2f} ± {opinion['probability_spread']:.2f}"
 
 
 def _number(value: Any) -> float | None:

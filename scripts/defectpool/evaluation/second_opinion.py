@@ -1,0 +1,156 @@
+"""Second opinion of trained networks on structures whose defects are not known.
+
+A structure becomes a graph with the settings that the networks were trained with. Each network of a
+model file, one for each fold and repeat, gives a probability that it is defective, and a score for
+every site by the pooling's own measure (see `evaluation.localization`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation.localization import methods, picked_sites, site_scores
+from defectpool.graphs.elements import unknown_elements
+from defectpool.graphs.graph_set import graph_set
+from defectpool.lattice.geometry import complete_cell
+from defectpool.network.model_file import graph_settings, load_models
+from defectpool.structures.structure_files import DefectStructure
+from defectpool.training.step import predict
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_ATOMS = 20_000  # of a graph, where no sites are equal: some 300 MB
+CUBE = 5.0  # Å; edge of the cubes in which atoms are counted
+DENSEST = 1.0  # atoms per Å³; five times diamond. Neighbors are too many to be listed above.
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """Answer of the networks of one model file for one structure.
+
+    Attributes
+    ----------
+    model
+        Name of the model file.
+    method
+        How sites are scored: argmax_count, deviation, z_score or gradient.
+    probability, spread
+        Mean and standard deviation over the networks of the probability that the structure is
+        defective; None where the networks have no answer.
+    site_scores
+        Mean score of each atom over the networks, [atoms]; empty where there is no answer.
+    sites
+        Rows of the atoms with the highest score.
+    note
+        Why there is no answer, else empty.
+    """
+
+    model: str
+    method: str
+    probability: float | None = None
+    spread: float | None = None
+    site_scores: NDArray[np.float64] | None = None
+    sites: tuple[int, ...] = ()
+    note: str = ""
+
+
+class Networks:
+    """Trained networks of a model file, and the settings of their graphs.
+
+    Parameters
+    ----------
+    path
+        `model.pt` of a run of the table.
+
+    Raises
+    ------
+    DefectpoolError
+        The file cannot be used, or its networks classify defect types.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.name = str(path)
+        self.networks = [network for _, _, network in load_models(path)]
+        self.graph = graph_settings(path)
+        if not self.networks or self.networks[0].fc_out.out_features > 1:
+            raise DefectpoolError(
+                f"{path}: its networks do not tell defective from pristine; give the model.pt of a "
+                "run of the table"
+            )
+        self.method = methods(self.networks[0].pooling)[0]
+
+    def opinion(self, atoms: Atoms) -> Opinion:
+        """Opinion on a structure; where there is none, a note says why."""
+        note = _obstacle(atoms)
+        if note:
+            return Opinion(self.name, self.method, note=note)
+        try:
+            probabilities, scores = self._answers(atoms)
+        except Exception as error:  # one structure must not end a scan of a million
+            note = f"the networks failed ({type(error).__name__}: {error})"
+            return Opinion(self.name, self.method, note=" ".join(note.split()))
+        return Opinion(
+            self.name,
+            self.method,
+            float(probabilities.mean()),
+            float(probabilities.std()),
+            scores,
+            tuple(np.flatnonzero(picked_sites(scores)).tolist()),
+        )
+
+    def _answers(self, atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Probability of each network [networks], and mean score of each site [sites]."""
+        size = self.networks[0].settings
+        graphs = graph_set([_unlabeled(atoms)], self.graph, size.n_convolutions)
+        dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians, merge=True)
+        only = np.array([0])
+        batch = dataset.batch(only, gradients=False)
+        logits = [predict(network, dataset, only).double() for network in self.networks]
+        scores = [site_scores(network, batch, self.method) for network in self.networks]
+        nodes = np.mean([score.double().numpy() for score in scores], axis=0)
+        probabilities = np.array([float(logit.sigmoid()) for logit in logits])
+        return probabilities, nodes[graphs.site_class]
+
+
+def _obstacle(atoms: Atoms) -> str:
+    """Return why a structure cannot become a graph; empty if it can."""
+    if unknown := unknown_elements(atoms.numbers):
+        return f"no features for the atomic numbers {', '.join(map(str, unknown))}"
+    if len(atoms) > MOST_ATOMS:
+        return f"too large for a graph: {len(atoms):,} atoms, the limit is {MOST_ATOMS:,}"
+    try:
+        cell = complete_cell(atoms.cell.array, atoms.pbc, atoms.positions)
+    except ValueError as error:
+        return str(error)
+    cubes = np.floor(atoms.get_positions(wrap=bool(atoms.pbc.any())) / CUBE).astype(np.int64)
+    crowd = np.unique(cubes, axis=0, return_counts=True)[1].max() / CUBE**3
+    if max(crowd, len(atoms) / abs(np.linalg.det(cell))) > DENSEST:
+        return "too many neighbors for a graph: atoms lie on each other"
+    return ""
+
+
+def _unlabeled(atoms: Atoms) -> DefectStructure:
+    """Structure in the form that graphs are made from, with nothing known of its defects."""
+    whole = atoms.copy()
+    whole.cell = complete_cell(atoms.cell.array, atoms.pbc, atoms.positions)
+    unknown = dict.fromkeys(
+        ("structure", "pair", "host", "formula", "defect", "name", "supercell", "species",
+         "replaced", "site_symmetry"), "",
+    )  # fmt: skip
+    return DefectStructure(
+        atoms=whole,
+        label=0,
+        position=np.zeros(3),
+        defect_sites=(),
+        count=0,
+        multiplicity=0,
+        **unknown,
+    )
