@@ -161,7 +161,7 @@ def test_a_rerun_that_fails_loses_nothing_and_the_right_value_gives_the_same_byt
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"materials:\n  path: caf\xe9\n", "error: my.yaml:2: byte 22 is not UTF-8"),
+        (b"materials:\n  path: \xe9\n", "error: my.yaml:2: byte 19 is not UTF-8"),
         (b"training:\n\tepochs: 3\n", "error: my.yaml:2: found character '\\t'"),
         (b"", "error: my.yaml: must be sections of keys, such as training, but is empty"),
         (b"training:\n  epochs: 3\n  epochs: 2\n", "error: my.yaml:3: training.epochs is given"),
