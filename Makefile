@@ -65,7 +65,7 @@ config: env
 # from a server.
 docs: env
 	$(BIN)/python .ci/gather_pages.py site/pages
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
 	! grep -rlE '<(script|link)[^>]*(src|href)="?https?:' --include '*.html' site/html
 
 # The container definition that Snakemake makes of envs/environment.yaml.

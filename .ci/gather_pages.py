@@ -53,11 +53,8 @@ def copy_pages(folder: Path) -> None:
 def write_api(folder: Path) -> None:
     """Write a page for the public names and one for each room and module of the package."""
     folder.mkdir(parents=True)
-    rooms = sorted(
-        path
-        for path in PACKAGE.iterdir()
-        if (path / "__init__.py").is_file() or (path.suffix == ".py" and path.stem != "__init__")
-    )
+    modules = [path for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")]
+    rooms = sorted([*modules, *(path.parent for path in PACKAGE.glob("*/__init__.py"))])
     lines = [
         "# API",
         "",

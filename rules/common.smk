@@ -22,11 +22,16 @@ from defectpool.runtime import code_digest, registry
 from defectpool.runtime.hashing import content_id, shard_labels
 from snakemake.exceptions import WorkflowError
 
-if workflow.is_main_process and (removed := owners.remove_stale_locks()):
-    print(removed, file=sys.stderr)
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    if removed := owners.remove_stale_locks():
+        print(removed, file=sys.stderr)
+    owners.register()
 
+# Files of the command line come last: their values win.
+typed_files = list(workflow.overwrite_configfiles or [])
+files = [path for path in workflow.configfiles if path not in typed_files] + typed_files
 try:
-    SETTINGS = load(config, workflow.configfiles)
+    SETTINGS = load(config, files, workflow.config_settings.config)
 except DefectpoolError as error:
     raise WorkflowError(str(error)) from None
 
@@ -165,6 +170,26 @@ def selection_folder():
         code("select_materials.py"),
     )
     return f"results/materials/selections/{name}"
+
+
+def scanned_path():
+    """Return the folder that is scanned."""
+    if SETTINGS.scan.path is None:
+        raise WorkflowError(
+            "scan.path is missing: give a folder, glob or file, for instance "
+            '--config \'scan={"path": "cells"}\''
+        )
+    return SETTINGS.scan.path
+
+
+def scanned_files(wildcards):
+    """Digest of the names, sizes and times of the files: a new one lists them again."""
+    from defectpool.scan import shards
+
+    try:
+        return shards.digest_of(scanned_path())
+    except DefectpoolError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def memory(factor):

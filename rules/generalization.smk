@@ -259,7 +259,6 @@ rule list_misclassified:
         "../envs/environment.yaml"
     params:
         runs=with_outputs(runs(), "predictions"),
-        shards=SHARDS,
         rounds=SETTINGS.network.n_convolutions,
         code=code("list_misclassified.py"),
     script:

@@ -3,7 +3,7 @@
 import shlex
 import sys
 
-from defectpool.campaign import checks, owners, previous, progress
+from defectpool.campaign import checks, previous, progress
 from snakemake.logging import logger
 
 
@@ -21,6 +21,8 @@ rule plan:
     script:
         "../scripts/plan.py"
 
+
+TRAINING_RULES = {"train", "train_split", "train_defect_types"}
 
 # Results that a run replaces are kept here until it has succeeded.
 PREVIOUS = Path("results/previous", STARTED.replace(":", "-"))
@@ -41,19 +43,25 @@ onstart:
     jobs = list(workflow.dag.needrun_jobs())
     needed = {job.rule.name for job in jobs}
     if "train" in needed and not needed & {"select_materials", "use_selection"}:
-        problem = checks.too_few_formulas(
+        problem = checks.too_few_groups(
             Path(rules.use_selection.output.selected),
             SETTINGS.training.folds,
             SETTINGS.training.split,
         )
         if problem:
             raise WorkflowError(problem)
-    owners.register()
-    previous.keep((file for job in jobs for file in job.output), PREVIOUS)
+    try:
+        previous.keep((file for job in jobs for file in job.output), PREVIOUS)
+    except OSError as error:  # a full disk
+        raise WorkflowError(f"{PREVIOUS}: previous results cannot be kept ({error.strerror})")
+    if needed & TRAINING_RULES:
+        print(
+            f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "
+            f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
+            f"{', '.join(SETTINGS.convolutions)}.",
+            file=sys.stderr,
+        )
     print(
-        f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "
-        f"{', '.join(SETTINGS.supercells)}; {', '.join(SETTINGS.poolings)}; "
-        f"{', '.join(SETTINGS.convolutions)}.\n"
         "Results are written to results/, logs to results/logs/. If the run is interrupted, "
         "type the same command again.\n"
         "Why each job runs: snakemake --dry-run, or the complete log named at the end.",
@@ -62,7 +70,6 @@ onstart:
 
 
 onsuccess:
-    owners.unregister()
     previous.discard_replaced(PREVIOUS.parent)
     say_efficiency()
     made = [
@@ -78,7 +85,6 @@ onsuccess:
 onerror:
     from defectpool.campaign import failures
 
-    owners.unregister()
     say_efficiency()
     # Snakemake 9 hands over a list of log files
     text = "".join(Path(path).read_text() for path in log)

@@ -9,31 +9,13 @@ localrules:
 SCAN_SHARDS = shard_labels(SETTINGS.scan.shards)
 
 
-def scanned_path():
-    """Return the folder that is scanned."""
-    if SETTINGS.scan.path is None:
-        raise WorkflowError(
-            "scan.path is missing: give a folder, glob or file, for instance "
-            '--config \'scan={"path": "/data/cells"}\''
-        )
-    return SETTINGS.scan.path
-
-
-def scanned_files(wildcards):
-    """Digest of the names, sizes and times of the files: a new one lists them again."""
-    from defectpool.scan import shards
-
-    try:
-        return shards.digest_of(scanned_path())
-    except DefectpoolError as error:
-        raise WorkflowError(str(error)) from None
-
-
 rule list_structures:
     output:
         expand("results/scan/files/{shard}.csv", shard=SCAN_SHARDS),
     log:
         "results/logs/list_structures.log",
+    benchmark:
+        "results/benchmarks/list_structures.tsv"
     conda:
         "../envs/environment.yaml"
     params:
@@ -51,6 +33,8 @@ rule scan_structures:
         "results/scan/shards/{shard}.jsonl.gz",
     log:
         "results/logs/scan_structures/{shard}.log",
+    benchmark:
+        "results/benchmarks/scan_structures/{shard}.tsv"
     conda:
         "../envs/environment.yaml"
     threads: 1
@@ -63,7 +47,7 @@ rule scan_structures:
         limits=settings("scan", exclude={"path", "shards", "track", "models"}),
         track=SETTINGS.scan.track,
         # Not among the outputs, which a failed job loses: what was found in each file lies here.
-        state="results/scan/state/{shard}.jsonl",
+        state=placed("results/scan/state/{shard}.jsonl"),
         code=code("scan_structures.py"),
     script:
         "../scripts/scan_structures.py"
@@ -85,6 +69,8 @@ rule merge_scan:
         ),
     log:
         "results/logs/merge_scan.log",
+    benchmark:
+        "results/benchmarks/merge_scan.tsv"
     conda:
         "../envs/environment.yaml"
     params:

@@ -17,8 +17,8 @@ with logging_to(snakemake.log[0]):
     tables, rounds = [], snakemake.params.rounds
     place = itemgetter("defect", "supercell")
     for (defect, supercell), runs in groupby(snakemake.params.runs, key=place):
-        folder = Path("results/graphs", defect, supercell)
-        graphs = read_shards([folder / f"{shard}.h5" for shard in snakemake.params.shards])
+        shards = [Path(path) for path in snakemake.input.graphs]
+        graphs = read_shards([p for p in shards if p.parts[-3:-1] == (defect, supercell)])
         hidden = (changed_sites(graphs, rounds) == 0) & (graphs.label == 1)
         print(
             f"{defect} {supercell}: {np.count_nonzero(hidden)} of "

@@ -12,16 +12,17 @@ SUPERCELL = re.compile(r"[1-9]\d*x[1-9]\d*|-?\d+_-?\d+x-?\d+_-?\d+")
 
 def supercell_label(value: Any) -> str:
     """Label of a supercell: 2 and [[2, 0], [0, 2]] are "2x2", [[2, 1], [-1, 1]] is "2_1x-1_1"."""
+    label = value
     if isinstance(value, int) and not isinstance(value, bool):
-        value = f"{value}x{value}"
-    elif isinstance(value, (list, tuple)):
-        value = "x".join("_".join(str(entry) for entry in row) for row in value)
-    if not isinstance(value, str) or not SUPERCELL.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is no supercell: write 2x2, 3x2 or a 2 by 2 matrix of whole numbers"
-        )
-    (a, b), (c, d) = supercell_matrix(value)
-    return f"{a}x{d}" if b == c == 0 and a > 0 and d > 0 else value
+        label = f"{value}x{value}" if abs(value) < 10**9 else value
+    elif isinstance(value, (list, tuple)) and all(
+        isinstance(row, (list, tuple)) and all(type(entry) is int for entry in row) for row in value
+    ):
+        label = "x".join("_".join(map(str, row)) for row in value)
+    if not isinstance(label, str) or not SUPERCELL.fullmatch(label) or len(label) > 40:
+        raise ValueError("is no supercell: write 2x2, 3x2 or a 2 by 2 matrix of whole numbers")
+    (a, b), (c, d) = supercell_matrix(label)
+    return f"{a}x{d}" if b == c == 0 and a > 0 and d > 0 else label
 
 
 def supercell_matrix(label: str) -> tuple[tuple[int, int], tuple[int, int]]:

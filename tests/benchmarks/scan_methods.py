@@ -84,11 +84,11 @@ def matid(atoms: Atoms, pristine: Atoms) -> Answer:
 
 def doped_guess(atoms: Atoms, pristine: Atoms) -> Answer:
     """Return doped's guess: a position always, for a pristine cell too."""
-    from doped.utils.parsing import guess_defect_position
+    from doped.analysis import guess_defect_position
     from pymatgen.io.ase import AseAtomsAdaptor
 
     structure = AseAtomsAdaptor.get_structure(atoms)
-    return True, guess_defect_position(structure) @ atoms.cell.array
+    return True, np.asarray(guess_defect_position(structure))
 
 
 def defect_site_finder(atoms: Atoms, pristine: Atoms) -> Answer:
@@ -106,6 +106,11 @@ def ovito_wigner_seitz(atoms: Atoms, pristine: Atoms) -> Answer:
     from ovito.modifiers import WignerSeitzAnalysisModifier
     from ovito.pipeline import Pipeline, StaticSource
 
+    species = sorted(set(pristine.numbers.tolist()))
+    species += sorted(set(atoms.numbers.tolist()) - set(species))  # types are numbered in order
+    atoms, pristine = (
+        a[np.argsort([species.index(z) for z in a.numbers])] for a in (atoms, pristine)
+    )
     modifier = WignerSeitzAnalysisModifier(per_type_occupancies=True)
     modifier.reference = StaticSource(data=ase_to_ovito(pristine))
     pipeline = Pipeline(source=StaticSource(data=ase_to_ovito(atoms)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from defectpool.campaign import efficiency, failures, nodes, progress
+from defectpool.campaign import checks, efficiency, failures, nodes, progress
 from defectpool.campaign import plan as plans
 from defectpool.config import Config
 from defectpool.errors import DefectpoolError
@@ -63,6 +63,75 @@ def test_only_failures_that_no_later_try_repaired(tmp_path: Path) -> None:
     assert "train failed (2 times, SLURM job 9)" in text
     assert "    two\n    three\n" in text and "one" not in text
     assert text.endswith("    snakemake --profile profiles/slurm")
+
+
+REFUSED = """\
+localrule build:
+    output: {folder}/a.txt, {folder}/a.csv
+    log: {folder}/a.log
+    jobid: 1
+    reason: Missing output files: {folder}/a.txt
+MissingOutputException in rule build in file "/clone/Snakefile", line 3:
+Job 1  completed successfully, but some output files are missing. Missing files after 1 seconds:
+{folder}/a.csv (missing locally, parent dir contents: a.txt)
+Removing output files of failed job build since they might be corrupted:
+RuleException:
+CalledProcessError in file "/clone/Snakefile", line 9:
+Command 'set -euo pipefail;  false' died with <Signals.SIGKILL: 9>.
+Error in rule train:
+    message: None
+    jobid: 2
+    output: {folder}/b.pt
+Error in rule train:
+    message: SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.
+    jobid: 3
+    output: {folder}/c.pt
+"""
+
+
+def test_what_a_log_cannot_say(tmp_path: Path) -> None:
+    found = {one.output[0]: one for one in failures.failures(REFUSED.format(folder=tmp_path))}
+    refused = found[f"{tmp_path}/a.txt"]
+    assert (refused.rule, refused.log) == ("build", tmp_path / "a.log")
+    assert refused.reason == f"ended without an error, but did not write {tmp_path}/a.csv"
+    assert found[f"{tmp_path}/b.pt"].reason == "killed by SIGKILL: out of memory, or by hand"
+    assert "OUT_OF_MEMORY" in found[f"{tmp_path}/c.pt"].reason
+    text = failures.describe(list(found.values()), "snakemake")
+    assert "3 jobs failed." in text and "did not write" in text
+    assert "0 jobs failed" not in failures.describe([], "snakemake")
+
+
+def test_failures_with_the_same_reason_are_said_once(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("error: too few\n")
+    same = [failures.Failure("train", (f"{n}.pt",), log, 1, "") for n in range(16)]
+    text = failures.describe(same, "snakemake")
+    assert text.count("too few") == 1
+    assert "train failed (once): 0.pt and 15 more" in text and "16 jobs failed" in text
+
+
+@pytest.mark.parametrize(
+    ("split", "folds", "number"),
+    [
+        ("formula", 4, 3),
+        ("element", 9, 4),
+        ("prototype", 3, 2),
+        ("formula", 3, 0),
+        ("random", 9, 0),
+    ],
+)
+def test_folds_are_checked_against_the_selected_hosts(
+    tmp_path: Path, split: str, folds: int, number: int
+) -> None:
+    path = tmp_path / "selected.csv"
+    path.write_text(
+        "id,formula,layergroup,natoms,source,properties\n"
+        "a,MoS2,p-6m2,3,x,\nb,WS2,p-6m2,3,x,\nc,C,p6/mmm,2,x,\nd,C,p6/mmm,2,x,\n"
+    )
+    text = checks.too_few_groups(path, folds, split)
+    assert (f"different {split}s, and {path} has {number};" in text) is bool(number)
+    assert bool(text) is bool(number)
+    assert checks.too_few_groups(tmp_path / "no.csv", folds, split) == ""
 
 
 def test_a_failure_without_a_log(tmp_path: Path) -> None:

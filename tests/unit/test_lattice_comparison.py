@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lattice_examples import displaced, distance, exchanged, hosts, supercell, without
 from scipy.optimize import linear_sum_assignment
 
-from defectpool.lattice import analyze, compare, composition_balance, find_host
+from defectpool.lattice import analyze, assignment, compare, composition_balance, find_host
 from defectpool.lattice.assignment import CUTOFF, FOREIGN_CUTOFF, MISMATCH, UNSEATED, assign
 from defectpool.lattice.naming import defect_name, reduced_formula
 
@@ -97,9 +97,9 @@ def test_sites_minus_vacancies_plus_interstitials_are_the_atoms(name, seed) -> N
     host = find_host(atoms)
     defects = compare(atoms, host)
     assert set(composition_balance(defects, atoms, host).values()) == {0}
-    kinds = [d.type for d in defects]
-    extra = kinds.count("interstitial") + kinds.count("adatom")
-    assert len(host.pristine_numbers) - kinds.count("vacancy") + extra == len(atoms)
+    types = [d.type for d in defects]
+    extra = types.count("interstitial") + types.count("adatom")
+    assert len(host.pristine_numbers) - types.count("vacancy") + extra == len(atoms)
 
 
 @settings(max_examples=25, deadline=None)
@@ -129,6 +129,17 @@ def test_the_assignment_is_that_of_a_dense_matrix(seed) -> None:
         return float(paid.sum())
 
     assert total(found) == pytest.approx(total(plain), abs=1e-6)
+
+
+def test_the_greedy_matching_of_large_cells_is_the_exact_one_where_atoms_are_near_sites(
+    monkeypatch,
+) -> None:
+    pristine = supercell("SrTiO3")
+    atoms = without(exchanged(displaced(pristine, 0.15), I=4), 9, 30)
+    structure = (pristine.numbers, pristine.positions, pristine.cell.array, pristine.pbc)
+    exact = assign(atoms.numbers, atoms.positions, *structure)[0]
+    monkeypatch.setattr(assignment, "MANY", 0)
+    assert np.array_equal(assign(atoms.numbers, atoms.positions, *structure)[0], exact)
 
 
 # --------------------------------------------------------------------------- complexes

@@ -1,5 +1,6 @@
 """Identities, whole files, logs, and the digest of the science."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from defectpool.errors import DefectpoolError
-from defectpool.runtime import code_digest, run_record
+from defectpool.runtime import code_digest, registry, run_record
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.hashing import content_id, seed, shard_labels, shard_of
 from defectpool.runtime.job_log import logging_to
@@ -140,6 +141,42 @@ def test_what_matters_changes_the_digest(package, file, text):
 def test_digest_follows_real_scripts():
     seen = {code_digest.digest(path) for path in (ROOT / "scripts").glob("*.py")}
     assert len(seen) == len(list((ROOT / "scripts").glob("*.py")))
+
+
+def test_a_line_that_one_pooling_reads_changes_its_digest_alone(tmp_path, monkeypatch):
+    copy = tmp_path / "scripts"
+    shutil.copytree(ROOT / "scripts", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code_digest, "PACKAGE", copy / "defectpool")
+    poolings = ("mean", "max", "sum", "softmax", "contrast", "outlier")
+    mine = tmp_path / "mine.py"
+    mine.write_text("def power_mean(sites):\n    return sites.features ** 3\n")
+
+    def digests():
+        for cached in (code_digest._tree, code_digest._imports, code_digest._code):
+            cached.cache_clear()
+        return {
+            name: code_digest.digest(copy / "train.py", pooling=name, convolution="gated")
+            for name in (*poolings, f"{mine}:power_mean")
+        }
+
+    def changed(path, old, new):
+        before, text = digests(), path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        after = digests()
+        path.write_text(text)
+        return {registry.label(name) for name in before if before[name] != after[name]}
+
+    file = copy / "defectpool/network/pooling.py"
+    assert len(set(digests().values())) == 7
+    assert changed(file, "deviation(sites).abs()", "deviation(sites).square()") == {"contrast"}
+    assert changed(file, "ALIKE = 0.01", "ALIKE = 0.02") == {"outlier"}
+    assert changed(file, "torch.stack(weights)", "2 * torch.stack(weights)") == {"softmax"}
+    assert changed(file, '"""Register a pooling', '"""Reworded') == set()
+    assert changed(mine, "** 3", "** 4") == {"power_mean"}
+    assert changed(copy / "defectpool/training/loop.py", "\nfrom ", "\nimport math\nfrom ") == {
+        *poolings, "power_mean"
+    }  # fmt: skip
 
 
 def test_audit_record(tmp_path):

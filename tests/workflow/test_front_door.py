@@ -34,7 +34,7 @@ def test_lint_is_clean(clone):
     [
         ({"suprcells": ["2x2"]}, "suprcells: unknown key"),
         ({"training": {"fold": 2}}, "training.fold: unknown key"),
-        ({"materials": {"source": "database"}}, "materials.path is missing"),
+        ({"materials": {"source": "database"}}, "materials.path: is missing"),
         ({"materials": {"source": "database", "path": "no.db"}}, "materials.path: there is no"),
     ],
 )
@@ -107,7 +107,7 @@ def test_same_bytes_whatever_the_hash_seed_and_the_cores(finished, clone):
     pd.testing.assert_frame_equal(*tables, check_exact=True)
     suffixes = ("*.xyz", "*.xyz.gz", "*.h5", "predictions.csv", "selected.csv", "rejected.csv")
     files = [path for suffix in suffixes for path in sorted(ours.rglob(suffix))]
-    assert len(files) == 11
+    assert len(files) == 14
     for path in files:
         assert path.read_bytes() == (theirs / path.relative_to(ours)).read_bytes(), path
 

@@ -22,9 +22,9 @@ def test_beyond_the_table(clone):
     def read(name):
         return pd.read_csv(results / name)
 
-    transfer = read("transfer.csv")
-    assert set(transfer["tested"]) == {"1x1", "2x2", "3x3"}
-    assert set(transfer["trained"]) == {"2x2"}
+    other = read("generalization.csv")
+    assert set(other["tested"]) == {"1x1", "2x2", "3x3"}
+    assert set(other["trained"]) == {"2x2"}
     rattle = read("rattle.csv")
     assert sorted(set(rattle["rattle"])) == [0.0, 0.05]
     splits = read("splits.csv")
@@ -32,18 +32,18 @@ def test_beyond_the_table(clone):
     # what was trained is where all of these say it is: the same figures by different ways
     keys = ["defect", "pooling", "convolution"]
     table = splits[splits["split"] == "formula"].set_index(keys)["accuracy"]
-    same = transfer[transfer["tested"] == "2x2"].set_index(keys)["accuracy"]
+    same = other[other["tested"] == "2x2"].set_index(keys)["accuracy"]
     still = rattle[rattle["rattle"] == 0].set_index(keys)["accuracy"]
     assert abs(same - table).max() < 0.05
     assert abs(still - table).max() < 0.05
     confusion = read("confusion.csv")
-    kinds = {"pristine", "vacancy", "interstitial"}
-    assert set(confusion["defect_type"]) == set(confusion["predicted"]) == kinds
+    types = {"pristine", "vacancy", "interstitial"}
+    assert set(confusion["defect_type"]) == set(confusion["predicted"]) == types
     assert confusion["count"].sum() == read("defect_types.csv")["n_test"].sum()
-    assert set(read("any.csv")["defect_type"]) == kinds - {"pristine"}
+    assert set(read("any.csv")["defect_type"]) == types - {"pristine"}
     wrong = splits[splits["split"] == "formula"]
     expected = ((1 - wrong["accuracy"]) * wrong["n_test"]).round().sum()
-    assert read("errors.csv")["wrong"].sum() == expected
+    assert read("misclassified.csv")["n_wrong"].sum() == expected
     for plot in ("generalization", "concentration", "rattle", "splits", "confusion"):
         for suffix in (".svg", ".png"):
             assert (results / "plots" / f"{plot}{suffix}").stat().st_size > 1000

@@ -57,6 +57,21 @@ def test_a_site_in_one_file(clone, site, train, graphs):
         assert "slurm_partition" not in resources(text, "build_graphs")
 
 
+@pytest.mark.parametrize(
+    ("site", "expected"),
+    [(None, {"gpu": "1"}), ({"gres": "gpu:a100:1", "gpu_partition": "a100"},
+      {"gres": "gpu:a100:1", "slurm_partition": "a100"})],
+)  # fmt: skip
+def test_every_rule_that_trains_gets_the_gpu(clone, site, expected):
+    code, text = dry_run(clone, "beyond", site=site)
+    assert code == 0, text
+    for rule in ("train", "train_split", "train_defect_types"):
+        found = resources(text, rule)
+        assert {key: found.get(key) for key in expected} == expected
+    for rule in ("build_graphs", "generalize"):
+        assert not {"gpu", "gres"} & resources(text, rule).keys()
+
+
 def test_the_example_is_a_site(clone):
     example = clone.folder / "profiles/slurm/site.example.yaml"
     (clone.folder / "profiles/slurm/site.yaml").write_text(example.read_text())
@@ -99,6 +114,7 @@ def test_the_plan_has_the_jobs_that_will_run(clone):
     assert planned.keys() >= {"select_materials", "build_structures", "build_graphs", "train"}
     done = clone.run("-n", "--configfile", "my.yaml")
     real = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, flags=re.M))
+    planned.pop("total", None)  # without the rules that take no time
     for rule, number in planned.items():
         assert real[rule] == number
     assert "16 hosts (materials.limit)" in said

@@ -67,7 +67,7 @@ def test_touching_every_file_of_the_code_does_nothing(copy):
 
 
 def test_comments_and_docstrings_are_no_science(copy):
-    change(copy, "training/pooling", "# a comment\n")
+    change(copy, "network/pooling", "# a comment\n")
     path = copy.folder / "scripts/defectpool/structures/build.py"
     path.write_text(re.sub(r'"""(.)', r'"""Reworded: \1', path.read_text(), count=1))
     assert jobs(copy) == {}
@@ -79,12 +79,12 @@ def test_comments_and_docstrings_are_no_science(copy):
         ("materials/slab", EVERYTHING),
         ("structures/supercell", EVERYTHING - {"select_materials"}),
         ("graphs/neighbors", {"build_graphs", "train", "make_table"}),
-        ("training/pooling", {"train", "make_table"}),
-        ("results/table", {"make_table"}),
-        ("results/plots", set()),
-        ("lease", None),
+        ("network/pooling", {"train", "make_table"}),
+        ("reporting/table", {"make_table"}),
+        ("reporting/plots", set()),
+        ("runtime/lease", None),
         ("campaign/plan", None),
-        ("audit", None),
+        ("runtime/run_record", None),
     ],
 )
 def test_a_changed_line_reruns_what_depends_on_it(copy, module, reruns):

@@ -5,6 +5,7 @@ process writes down who it is; a lock is removed where all of them are known to 
 another machine that cannot be known: there `snakemake --unlock` removes the lock.
 """
 
+import atexit
 import json
 import os
 from pathlib import Path
@@ -16,14 +17,11 @@ LOCKS = Path(".snakemake", "locks")
 
 
 def register(folder: Path = OWNERS) -> None:
-    """Write down that this process runs here."""
+    """Write down that this process runs here, until it ends; if it is killed, that stays."""
     folder.mkdir(parents=True, exist_ok=True)
-    _file(folder).write_text(json.dumps(owner()), encoding="utf-8")
-
-
-def unregister(folder: Path = OWNERS) -> None:
-    """Write down that this process no longer runs here."""
-    _file(folder).unlink(missing_ok=True)
+    path = (folder / f"{os.getpid()}.json").absolute()
+    path.write_text(json.dumps(owner()), encoding="utf-8")
+    atexit.register(path.unlink, missing_ok=True)
 
 
 def remove_stale_locks(folder: Path = OWNERS, locks: Path = LOCKS) -> str:
@@ -44,10 +42,6 @@ def remove_stale_locks(folder: Path = OWNERS, locks: Path = LOCKS) -> str:
         path.unlink(missing_ok=True)
     pids = ", ".join(str(who["pid"]) for who in owners.values() if who)
     return f"The lock of a Snakemake that was killed (process {pids}) is removed."
-
-
-def _file(folder: Path) -> Path:
-    return folder / f"{os.getpid()}.json"
 
 
 def _read(path: Path) -> dict[str, object] | None:

@@ -12,8 +12,14 @@ from typing import Any, TextIO
 
 # Events of Snakemake's log that the lines replace.
 REPLACED = frozenset(
-    ("WORKFLOW_STARTED", "JOB_INFO", "JOB_STARTED", "JOB_FINISHED", "PROGRESS", "SHELLCMD")
-)
+    (
+        "WORKFLOW_STARTED", "JOB_INFO", "JOB_STARTED", "JOB_FINISHED", "JOB_ERROR", "PROGRESS",
+        "SHELLCMD",
+    )
+)  # fmt: skip
+
+# Exceptions that repeat that a job failed; `failures.describe` says why.
+REPEATED = ("RuleException", "CalledProcessError")
 
 # Message that Snakemake prints again for each job, without an event.
 SELECTING = "Select jobs to execute..."
@@ -67,6 +73,11 @@ class Progress:
         rest = f", about {duration(self.time_left(now))} left" if done < self.total else ""
         return f"[{share}] {name}: {duration(now - start)}{rest}"
 
+    def fail(self, job: int, now: float) -> str:
+        """Return the line of a job that failed; it may be started again."""
+        _, name, start = self.running.pop(job, ("", "", now))
+        return f"{name}: failed after {duration(now - start)}" if name else ""
+
     def time_left(self, now: float) -> float:
         """Seconds until the end, if jobs go on to take as long and to overlap as much."""
         finished = [seconds for each in self.spent.values() for seconds in each]
@@ -107,11 +118,15 @@ class ProgressHandler(logging.Handler):
                 wildcards = about["wildcards"] or {}
                 self.progress.start(about["jobid"], about["rule_name"], wildcards, now)
             elif event == "JOB_FINISHED":
-                line = self.progress.finish(about["job_id"], now)
-                if line:
-                    print(line, file=self.stream, flush=True)
+                self._say(self.progress.finish(about["job_id"], now))
+            elif event == "JOB_ERROR":
+                self._say(self.progress.fail(about["jobid"], now))
         except (KeyError, TypeError, AttributeError):
             self.handleError(record)
+
+    def _say(self, line: str) -> None:
+        if line:
+            print(line, file=self.stream, flush=True)
 
 
 def _event(record: logging.LogRecord) -> str:
@@ -119,6 +134,8 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _is_kept(record: logging.LogRecord) -> bool:
+    if _event(record) == "ERROR" and getattr(record, "exception", "") in REPEATED:
+        return False
     return _event(record) not in REPLACED and record.getMessage() != SELECTING
 
 

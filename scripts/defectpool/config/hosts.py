@@ -21,6 +21,7 @@ class MaterialsSettings(Section):
     )
     url: str = Field(
         "https://c2db.fysik.dtu.dk/optimade",
+        pattern=r"^https?://",
         description="Base URL of the OPTIMADE server, without the version (optimade).",
     )
     filter: str = Field(
@@ -48,11 +49,15 @@ class MaterialsSettings(Section):
     )
     with_elements: list[Species] = Field([], description="Hosts that contain all of these.")
     without_elements: list[Species] = Field([], description="Hosts that contain none of these.")
-    layer_groups: list[Annotated[int, Field(ge=1, le=80)] | str] = Field(
-        [], description="Layer groups, by number (1 to 80) or symbol (empty: any)."
-    )
+    layer_groups: list[
+        Annotated[int, Field(ge=1, le=80)] | Annotated[str, Field(pattern=r"^[pc][-0-9abdemn_/]+$")]
+    ] = Field([], description="Layer groups, by number (1 to 80) or symbol (empty: any).")
     max_ehull: float | None = Field(
-        None, description="Largest energy above the convex hull in eV/atom."
+        None,
+        ge=-10,
+        le=100,
+        description="Largest energy above the convex hull in eV/atom; below 0 with respect to bulk "
+        "crystals.",
     )
     thermodynamic_stability: Literal["low", "medium", "high"] | None = Field(
         None, description="Least level of thermodynamic stability, as C2DB defines it."
@@ -80,6 +85,17 @@ class MaterialsSettings(Section):
                 raise ValueError(
                     f"materials.{key} works with source {source} alone, not with {self.source}; "
                     "the other filters work with every source"
+                )
+        if self.path and self.source not in ("database", "files"):
+            raise ValueError(
+                f"materials.path is not read with source {self.source}; set materials.source to "
+                "database or files"
+            )
+        for what in ("atoms", "species"):
+            least, most = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
+            if most is not None and most < least:
+                raise ValueError(
+                    f"materials.max_{what} is {most}, less than min_{what}, which is {least}"
                 )
         return self
 

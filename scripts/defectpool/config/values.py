@@ -83,6 +83,8 @@ def _registered(module: str, decorator: str) -> Callable[[str], str]:
             )
         if path is not None and registry.label(name) in known:
             raise ValueError(f"{registry.label(name)} is taken; give the function another name")
+        if problem := registry.missing(name):
+            raise ValueError(problem)
         return name
 
     return check

@@ -33,10 +33,8 @@ def test(
 
     Parameters
     ----------
-    models
-        As `network.model_file.load_models` returns them: (repeat, fold, network).
-    tested
-        Stored predictions of these networks, with the test fold of each host in each repeat.
+    models, tested
+        As `load_models` returns them, and the stored predictions of these networks.
     graphs, dataset
         The structures, as graphs and as a data set.
 

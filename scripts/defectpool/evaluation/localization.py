@@ -211,11 +211,9 @@ def locate(
         raise DefectpoolError(
             f"{model}: its predictions are of other structures than the graphs; train again"
         )
-    first = next(iter(networks.values()))
-    # merged, so that sites with equal surroundings have equal features to the last bit, and tie
-    dataset = CPUDataset(
-        graphs, first.settings.n_convolutions, first.settings.gaussians, merge=True
-    )
+    size = next(iter(networks.values())).settings
+    # merged, so that equivalent sites have equal features to the last bit, and tie
+    dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians, merge=True)
     rows: list[dict[str, Any]] = []
     for (repeat, fold), network in networks.items():
         part = wanted[(wanted["repeat"] == repeat) & (wanted["fold"] == fold)]

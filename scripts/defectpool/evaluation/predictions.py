@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from defectpool.errors import DefectpoolError
+from defectpool.runtime.disk import reading_error
 
 TEXTS = ("structure", "host", "formula", "pair", "name")
 PREDICTION_COLUMNS = (*TEXTS, "repeat", "fold", "label", "probability", "probability_best_epoch")
@@ -47,7 +48,7 @@ def read_audit(path: Path) -> dict[str, Any]:
     try:
         audit = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from None
+        raise reading_error(error, path) or _damaged(path, str(error)) from None
     if not isinstance(audit, dict):
         raise _damaged(path, "not a record")
     return audit
@@ -58,7 +59,7 @@ def _read(path: Path, columns: tuple[str, ...], types: dict[str, Any]) -> pd.Dat
         # "NaN" may be a formula (sodium nitride), so no text is read as a missing value.
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={}, comment=None)
     except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from None
+        raise reading_error(error, path) or _damaged(path, str(error)) from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise _damaged(path, f"it lacks {', '.join(missing)}")

@@ -4,6 +4,7 @@ One group a graph would take 75 times longer to read. A file is written under a 
 gets its `complete` mark last, and a reader refuses a file without it.
 """
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from defectpool.graphs.graph_set import (
     assemble,
     settings_of,
 )
-from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.atomic_write import write_bytes
+from defectpool.runtime.disk import reading_error
 
 if TYPE_CHECKING:
     import h5py
@@ -98,7 +100,9 @@ def write_shard(
         edges=len(arrays["source"]),
         skipped=skipped,
     )
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="earliest") as file:
+    # In memory first: HDF5 crashes when it closes a file on a full disk.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver="earliest") as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["defectpool"] = defectpool.__version__
@@ -112,6 +116,7 @@ def write_shard(
             _write(file, place, arrays[key])
         file.flush()
         file.attrs["complete"] = True
+    write_bytes(path, buffer.getvalue())
     return counts
 
 
@@ -183,7 +188,8 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
                 for key, place in _PLACES.items()
             }
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise DefectpoolError(f"{path} is damaged ({error}); {again}") from None
+        damaged = DefectpoolError(f"{path} is damaged ({error}); {again}")
+        raise reading_error(error, path) or damaged from None
     wrong = _inconsistency(arrays, attributes)
     if wrong:
         raise DefectpoolError(f"{path} is damaged ({wrong}); {again}")

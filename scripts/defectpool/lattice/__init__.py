@@ -1,10 +1,10 @@
 """A host crystal's own lattice, found inside a defective cell, and the defects it tells of."""
 
-from .comparison import Defect, compare, composition_balance
-from .complexes import Complex, find_complexes
-from .host import Alternative, Host, find_host
-from .trajectory import Event, Trajectory, track
-from .verdict import Finding, analyze
+from defectpool.lattice.comparison import Defect, compare, composition_balance
+from defectpool.lattice.complexes import Complex, find_complexes
+from defectpool.lattice.host import Alternative, Host, find_host
+from defectpool.lattice.trajectory import Event, Trajectory, track
+from defectpool.lattice.verdict import Finding, analyze
 
 __all__ = [
     "Alternative",

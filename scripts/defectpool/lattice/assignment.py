@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from .geometry import Floats, Ints, PeriodicTree
+from defectpool.lattice.geometry import Floats, Ints, PeriodicTree
 
 CUTOFF = 1.3  # Å; a host's atom further than this from its site has left it
 FOREIGN_CUTOFF = 2.2  # Å; foreign atoms are larger or smaller and go further
@@ -86,7 +86,7 @@ def _matching(sites: Ints, cost: Floats) -> Ints:
 
 
 def _greedy(sites: Ints, cost: Floats) -> Ints:
-    """Matching that takes the cheapest pairs first, for so many atoms that no lattice fits, [m]."""
+    """Greedy matching, the cheapest pairs first, of so many atoms that no lattice fits, [m]."""
     found = np.full(len(sites), -1, dtype=np.int64)
     taken: set[int] = set()
     atoms, columns = np.nonzero(np.isfinite(cost))

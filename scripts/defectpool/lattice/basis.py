@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry import Crystal, Floats, Ints, PeriodicTree, wrapped
-from .primitive import Lattice
-from .translations import spread
+from defectpool.lattice.geometry import Crystal, Floats, Ints, PeriodicTree, wrapped
+from defectpool.lattice.primitive import Lattice
+from defectpool.lattice.translations import spread
 
 RADIUS = 0.8  # Å; atoms of one site lie this near its center
 SMALLEST_RADIUS = 0.2  # Å

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .assignment import CUTOFF, FOREIGN_CUTOFF, assign
-from .geometry import Floats, Ints, PeriodicTree, gathered, shortest, wrapped
-from .host import Host
-from .naming import defect_name
+from defectpool.lattice.assignment import CUTOFF, FOREIGN_CUTOFF, assign
+from defectpool.lattice.geometry import Floats, Ints, PeriodicTree, gathered, shortest, wrapped
+from defectpool.lattice.host import Host
+from defectpool.lattice.naming import defect_name
 
 VACUUM = 7.0  # Å; a gap this wide between layers is vacuum
 ABOVE = 0.3  # Å; an atom this far outside the outermost sites is an adatom

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .comparison import Defect, places_of
-from .geometry import Floats, PeriodicTree, shortest
-from .host import Host
+from defectpool.lattice.comparison import Defect, places_of
+from defectpool.lattice.geometry import Floats, PeriodicTree, shortest
+from defectpool.lattice.host import Host
 
 TOGETHER = 2.0  # bonds; defects this near each other form a complex
 DUMBBELL = 0.3  # Å; the partner of a split interstitial left its site by more

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .geometry import Floats
+from defectpool.lattice.geometry import Floats
 
 RESOLUTION = 0.05  # Å
 DEFECT = 28.0  # bits on top of its place; a defect is rarer than a site

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from .comparison import Defect
-from .geometry import Floats, PeriodicTree, wrapped
-from .host import Host
+from defectpool.lattice.comparison import Defect
+from defectpool.lattice.geometry import Floats, PeriodicTree, wrapped
+from defectpool.lattice.host import Host
 
 CROWDED = 0.3  # defects a site; more is no crystal with point defects
 MIXED = 0.24  # share of a species' sites that one other species holds; more is an alloy
 FEW = 4  # atoms on others' sites; fewer are defects, whatever their share
 SEGREGATED = 0.25  # by how much more often than at random mixed sites are neighbors
 MELTING = 0.18  # usual displacement in bonds (Lindemann's criterion)
+SHORT = 1.8  # Å; bonds of hydrogen are shorter, but do not tell when a crystal melts
 CLOSE = 0.03  # relative difference of two descriptions that are as good as each other
 ISLAND = 4.0  # Å; gaps this wide on all sides make a molecule
 SAVED = 0.58  # of the bits of atoms that follow no lattice; a lattice with defects takes less
@@ -123,7 +124,7 @@ def _crowded(host: Host, defects: tuple[Defect, ...]) -> str:
 
 def _molten(host: Host) -> str:
     usual = float(np.median(np.linalg.norm(host.displacements, axis=1)))
-    if usual <= MELTING * host.shortest_bond:
+    if usual <= MELTING * max(host.shortest_bond, SHORT):
         return ""
     return f"near melting: atoms are {usual:.2f} Å from their sites"
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .assignment import assign
-from .basis import Basis, find_basis
-from .description import defect_bits, displacement_bits, site_bits
-from .geometry import Crystal, Floats, Ints
-from .primitive import Lattice, lattice_points
-from .superstructure import estimated_bits, index_within, sublattices
+from defectpool.lattice.assignment import assign
+from defectpool.lattice.basis import Basis, find_basis
+from defectpool.lattice.description import defect_bits, displacement_bits, site_bits
+from defectpool.lattice.geometry import Crystal, Floats, Ints
+from defectpool.lattice.primitive import Lattice, lattice_points
+from defectpool.lattice.superstructure import estimated_bits, index_within, sublattices
 
 LEANEST = 0.8  # least number of sites, as a share of the atoms; a host has more atoms than sites
 PATIENCE = 6  # lattices fitted after the best one

@@ -8,12 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from .description import site_bits
-from .fit import Fit, best_fits
-from .geometry import Crystal, Floats, Ints, PeriodicTree, complete_cell, crystal, gathered, wrapped
-from .naming import reduced_formula
-from .primitive import find_lattices
-from .translations import find_translations
+from defectpool.lattice.description import site_bits
+from defectpool.lattice.fit import Fit, best_fits
+from defectpool.lattice.geometry import (
+    Crystal,
+    Floats,
+    Ints,
+    PeriodicTree,
+    complete_cell,
+    crystal,
+    gathered,
+    wrapped,
+)
+from defectpool.lattice.naming import reduced_formula
+from defectpool.lattice.primitive import find_lattices
+from defectpool.lattice.translations import find_translations
 
 ALTERNATIVES = 5  # that are told of
 
@@ -121,11 +130,13 @@ class Host:
         Parameters
         ----------
         tolerance
-            In Å, at most 0.1. By default four standard errors of a mean over all primitive cells.
+            In Å, at most 0.3. By default six standard errors of a mean over all primitive cells,
+            up to an eighth of the shortest bond.
         """
         if tolerance is None:
-            tolerance = float(np.clip(4 * self.residual / np.sqrt(self.size), 0.01, 0.1))
-        from .symmetry import group_symbol
+            largest = min(0.3, 0.12 * self.shortest_bond)
+            tolerance = float(np.clip(6 * self.residual / np.sqrt(self.size), 0.01, largest))
+        from defectpool.lattice.symmetry import group_symbol
 
         return group_symbol(self.cell, self.scaled_positions, self.numbers, self.pbc, tolerance)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 
-from .geometry import Crystal, Floats, Ints, reduced_cell
-from .translations import Translations
+from defectpool.lattice.geometry import Crystal, Floats, Ints, reduced_cell
+from defectpool.lattice.translations import Translations
 
 COMMENSURATE = 0.25  # Å; a basis that misses the given cell by more divides it by no whole numbers
 LEVELS = np.arange(0.95, 0.25, -0.05)  # of the best score: translations above generate a lattice
@@ -51,13 +52,14 @@ def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]
     limit = int(MISSING * frequent) + 1
     whole = Translations(crystal.cell[crystal.pbc], np.ones(int(crystal.pbc.sum())))
     found = {_key(np.eye(3, dtype=np.int64)): Lattice(crystal.cell, np.eye(3, dtype=np.int64), 0.0)}
-    seen: set[bytes] = set()
+    above = 0
     for level in LEVELS * translations.scores.max(initial=0.0):
-        pool = _short(translations, level, whole)
-        if pool.vectors.tobytes() not in seen:
-            seen.add(pool.vectors.tobytes())
-            for lattice in _commensurate(pool, crystal, limit):
-                found.setdefault(_key(lattice.supercell), lattice)
+        count = int((translations.scores >= level).sum())
+        if count == above:
+            continue
+        above = count
+        for lattice in _commensurate(_short(translations, level, whole), crystal, limit):
+            found.setdefault(_key(lattice.supercell), lattice)
     return sorted(found.values(), key=lambda lattice: (-round(lattice.score * 20), -lattice.size))
 
 
@@ -138,8 +140,15 @@ def lattice_points(supercell: Ints) -> Ints:
 
     They fill the box on the diagonal of the Hermite normal form.
     """
-    diagonal = np.abs(np.diag(hermite_normal_form(supercell)))
-    return np.stack(np.meshgrid(*map(np.arange, diagonal), indexing="ij"), axis=-1).reshape(-1, 3)
+    return _box(tuple(np.diag(hermite_normal_form(supercell)).tolist()))
+
+
+@lru_cache(maxsize=16)
+def _box(sides: tuple[int, ...]) -> Ints:
+    """Whole vectors of a box, [size, 3]; not to be written to."""
+    points = np.indices(sides).reshape(3, -1).T
+    points.setflags(write=False)
+    return points
 
 
 def hermite_normal_form(matrix: Ints) -> Ints:

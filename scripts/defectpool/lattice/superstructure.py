@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .description import defect_bits, displacement_bits, site_bits
-from .geometry import Crystal, Floats, Ints
-from .primitive import Lattice, lattice_points
+from defectpool.lattice.description import defect_bits, displacement_bits, site_bits
+from defectpool.lattice.geometry import Crystal, Floats, Ints
+from defectpool.lattice.primitive import Lattice, lattice_points
 
 if TYPE_CHECKING:
-    from .fit import Fit
+    from defectpool.lattice.fit import Fit
 
 PRIMES = (2, 3)
 

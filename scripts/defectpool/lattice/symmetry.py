@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .geometry import Floats, Ints
+from defectpool.lattice.geometry import Floats, Ints
 
 
 def group_symbol(
@@ -18,15 +18,15 @@ def group_symbol(
         Primitive cell in Å [3, 3], fractional positions [b, 3], atomic numbers [b], periodic
         axes [3].
     tolerance
-        In Å, at most 0.1: spglib may crash above.
+        In Å, at most 0.3: spglib was seen to crash at 1.1.
 
     Raises
     ------
     ValueError
         If the tolerance is larger.
     """
-    if tolerance > 0.1:
-        raise ValueError(f"a tolerance of {tolerance} Å is too large for spglib: use at most 0.1")
+    if tolerance > 0.3:
+        raise ValueError(f"a tolerance of {tolerance} Å is too large for spglib: use at most 0.3")
     import spglib
 
     structure = (cell.tolist(), scaled.tolist(), numbers.tolist())

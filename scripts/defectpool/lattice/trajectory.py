@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .assignment import assign
-from .comparison import Defect, defects_of, places_of
-from .geometry import Floats, complete_cell, shortest
-from .host import Host
-from .verdict import Finding, analyze
+from defectpool.lattice.assignment import assign
+from defectpool.lattice.comparison import Defect, defects_of, places_of
+from defectpool.lattice.geometry import Floats, complete_cell, shortest
+from defectpool.lattice.host import Host
+from defectpool.lattice.verdict import Finding, analyze
 
 FIRST = 10  # frames in which a host is looked for
 STEADY = 0.05  # Å; drift that changes no assignment

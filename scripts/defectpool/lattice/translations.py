@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry import Crystal, Floats, Ints, PeriodicTree, shortest
+from defectpool.lattice.geometry import Crystal, Floats, Ints, PeriodicTree, shortest
 
 TOLERANCE = 0.8  # Å; displacements of 0.2 Å along each axis part two atoms by 0.5 Å
 REFERENCES = 3  # atoms of a species whose differences to others are tried

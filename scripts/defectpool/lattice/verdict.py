@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .comparison import Defect, defects_of
-from .complexes import Complex, find_complexes
-from .doubts import doubt
-from .geometry import crystal
-from .host import Host, host_of
+from defectpool.lattice.comparison import Defect, defects_of
+from defectpool.lattice.complexes import Complex, find_complexes
+from defectpool.lattice.doubts import doubt
+from defectpool.lattice.geometry import crystal
+from defectpool.lattice.host import Host, host_of
 
 
 @dataclass(frozen=True)

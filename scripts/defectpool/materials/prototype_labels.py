@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from defectpool.errors import DefectpoolError
+from defectpool.runtime.disk import reading_error
 
 
 def read_prototypes(path: Path) -> dict[str, str]:
@@ -35,7 +36,9 @@ def read_prototypes(path: Path) -> dict[str, str]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
         rows = table[["id", "formula", "layergroup", "natoms", "properties"]]
     except (OSError, KeyError, ValueError) as error:
-        raise DefectpoolError(f"{path} cannot be used ({error}); delete it and run again") from None
+        raise reading_error(error, path) or DefectpoolError(
+            f"{path} cannot be used ({error}); delete it and run again"
+        ) from None
     found = {}
     for host, formula, group, atoms, properties in rows.itertuples(index=False):
         named = json.loads(properties).get("prototype") if properties else None

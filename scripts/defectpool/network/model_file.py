@@ -11,7 +11,8 @@ import torch
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork
-from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.atomic_write import write_bytes
+from defectpool.runtime.disk import reading_error
 
 FORMAT = "defectpool model 2"
 
@@ -29,8 +30,7 @@ def write_models(path: Path, model: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **model}, buffer)
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def load_models(path: str | Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
@@ -54,6 +54,8 @@ def load_models(path: str | Path) -> list[tuple[int, int, CrystalGraphNetwork]]:
     content = _read(Path(path))
     try:
         return [(one["repeat"], one["fold"], _network(content, one)) for one in content["models"]]
+    except DefectpoolError as error:  # of a pooling or convolution in a file
+        raise DefectpoolError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         raise _refused(path, "its content does not fit together") from None
 
@@ -79,8 +81,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise DefectpoolError(f"{path}: there is no such model file")
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception:  # a damaged file or a malicious pickle raises what comes
-        raise _refused(path, "it is damaged, or not a file of weights alone") from None
+    except Exception as error:  # a damaged file or a malicious pickle raises what comes
+        raise reading_error(error, path) or _refused(
+            path, "it is damaged, or not a file of weights alone"
+        ) from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         what = f"its format is {found!r}" if found else "it has no format"

@@ -45,6 +45,23 @@ def registered(module: Path, decorator: str) -> list[str]:
     ]
 
 
+def missing(name: str) -> str:
+    """Say what a file and a function lack, without importing the file; empty if nothing."""
+    path = file_of(name)
+    if path is None:
+        return ""
+    if not path.is_file():
+        return f"there is no file {path}"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        return f"{path} is no Python ({error})"
+    except OSError as error:
+        return f"{path}: {(error.strerror or str(error)).lower()}"
+    defined = {getattr(node, "name", None) or getattr(node, "id", None) for node in ast.walk(tree)}
+    return "" if label(name) in defined else f"{path} defines no function {label(name)}"
+
+
 def find(name: str, known: Mapping[str, Any], what: str) -> Any:
     """Return what a name stands for.
 

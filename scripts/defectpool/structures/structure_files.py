@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from defectpool.errors import DefectpoolError
 from defectpool.materials.extended_xyz import Value, read_frames, write_frame
 from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.disk import reading_error
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,7 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     **texts,
                 )
     except (ValueError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise DefectpoolError(
+        raise reading_error(error, path) or DefectpoolError(
             f"{path}: damaged file of structures ({error}); delete it and run again"
         ) from error
 

@@ -37,8 +37,9 @@ def save(path: Path, key: str, content: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = key.encode() + b"\n" + buffer.getvalue()
-    with replacing(path) as temporary:
-        temporary.write_bytes(_MARK + hashlib.sha256(payload).digest() + payload)
+    whole = _MARK + hashlib.sha256(payload).digest() + payload
+    with replacing(path, needed=len(whole)) as temporary:
+        temporary.write_bytes(whole)
         if path.exists():
             # a second name for the old one, put in place by renaming: no moment without a file
             link = temporary.with_name(temporary.name + ".link")

@@ -99,28 +99,44 @@ def assign_folds(
         structures = np.asarray(graphs.structure, dtype=np.str_)
         return FoldAssignment(host_disjoint_folds(structures, folds, seed), structures, excluded)
     if split == "prototype":
-        missing = sorted({str(host) for host in graphs.host} - set(prototypes or {}))
-        if prototypes is None or missing:
-            raise DefectpoolError(
-                f"training.split: prototype, and that of {', '.join(missing[:3])} is unknown"
-            )
-        types = np.array([prototypes[str(host)] for host in graphs.host], dtype=np.str_)
-        fold = host_disjoint_folds(types, folds, seed, "hosts of different prototypes")
+        fold = _prototype_folds(graphs, folds, seed, prototypes or {})
         for k in range(folds):
             excluded[k] = (fold != k) & np.isin(formulas, formulas[fold == k])
         return FoldAssignment(fold, formulas, excluded)
     if split == "element":
-        present = _elements(graphs)
-        picked = _picked_elements(graphs, present, seed)
-        _, pair = np.unique(graphs.pair, return_inverse=True)
-        fold = host_disjoint_folds(picked, folds, seed, "elements to hold out")
-        for k in range(folds):
-            held_out = np.unique(picked[fold == k]).astype(np.int64)
-            # the impurity excludes both structures of its pair, or labels would be unbalanced
-            in_pair = np.bincount(pair, weights=present[:, held_out].any(axis=1)) > 0
-            excluded[k] = (fold != k) & in_pair[pair]
+        fold, excluded = _element_folds(graphs, folds, seed)
         return FoldAssignment(fold, formulas, excluded)
     raise DefectpoolError(f"training.split: {split!r} is unknown")
+
+
+def _prototype_folds(
+    graphs: GraphSet, folds: int, seed: int, prototypes: Mapping[str, str]
+) -> NDArray[np.int64]:
+    """Fold of each structure by the prototype of its host."""
+    missing = sorted({str(host) for host in graphs.host} - set(prototypes))
+    if missing:
+        raise DefectpoolError(
+            f"training.split: prototype, and that of {', '.join(missing[:3])} is unknown"
+        )
+    types = np.array([prototypes[str(host)] for host in graphs.host], dtype=np.str_)
+    return host_disjoint_folds(types, folds, seed, "hosts of different prototypes")
+
+
+def _element_folds(
+    graphs: GraphSet, folds: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Fold of each structure by an element of its host, and what each fold excludes."""
+    present = _elements(graphs)
+    picked = _picked_elements(graphs, present, seed)
+    _, pair = np.unique(graphs.pair, return_inverse=True)
+    fold = host_disjoint_folds(picked, folds, seed, "elements to hold out")
+    excluded = np.zeros((folds, len(pair)), dtype=bool)
+    for k in range(folds):
+        held_out = np.unique(picked[fold == k]).astype(np.int64)
+        # the impurity excludes both structures of its pair, or labels would be unbalanced
+        in_pair = np.bincount(pair, weights=present[:, held_out].any(axis=1)) > 0
+        excluded[k] = (fold != k) & in_pair[pair]
+    return fold, excluded
 
 
 def _elements(graphs: GraphSet) -> NDArray[np.bool_]:
