@@ -53,7 +53,9 @@ onstart:
     try:
         previous.keep((file for job in jobs for file in job.output), PREVIOUS)
     except OSError as error:  # a full disk
-        raise WorkflowError(f"{PREVIOUS}: previous results cannot be kept ({error.strerror})")
+        raise WorkflowError(
+            f"{PREVIOUS}: previous results cannot be kept ({error.strerror})"
+        )
     if needed & TRAINING_RULES:
         print(
             f"{len(RUNS)} runs: {', '.join(SETTINGS.defects)}; "

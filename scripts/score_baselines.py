@@ -25,5 +25,7 @@ with logging_to(snakemake.log[0]):
     frame = pd.DataFrame([*rows, lattice_baseline.row(answers, *key)])
     write_csv(frame, Path(snakemake.output[0]))
     print(frame.to_string(index=False))
-    print("\nwrong answers of the lattice:")
-    print(lattice_baseline.wrong(answers).to_string(index=False))
+    wrong = lattice_baseline.wrong(answers)
+    print(f"\n{len(wrong)} wrong answers of the lattice")
+    if len(wrong):
+        print(wrong.to_string(index=False))

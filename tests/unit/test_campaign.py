@@ -275,7 +275,7 @@ def test_progress_lines() -> None:
 
 def test_progress_replaces_the_messages_on_the_screen_alone() -> None:
     class Event(Enum):
-        RUN_INFO, JOB_INFO, JOB_FINISHED, JOB_ERROR = range(4)
+        RUN_INFO, JOB_INFO, JOB_FINISHED, JOB_ERROR, ERROR = range(5)
 
     screen, file = io.StringIO(), io.StringIO()
     logger = logging.Logger("snakemake")
@@ -289,10 +289,16 @@ def test_progress_replaces_the_messages_on_the_screen_alone() -> None:
     logger.info("job counts", extra={"event": Event.RUN_INFO, "stats": {"train": 1, "total": 1}})
     logger.info("rule train, reason: missing", extra={"event": Event.JOB_INFO, **job})
     logger.info("finished", extra={"event": Event.JOB_FINISHED, "job_id": 1})
-    logger.error("Error in rule train", extra={"event": Event.JOB_ERROR})
+    logger.info("rule train", extra={"event": Event.JOB_INFO, **job, "jobid": 2})
+    logger.error("Error in rule train", extra={"event": Event.JOB_ERROR, "jobid": 2})
+    for name in ("RuleException", "MissingOutputException"):
+        logger.error(name, extra={"event": Event.ERROR, "exception": name})
     logger.info(progress.SELECTING)
-    assert screen.getvalue() == ("job counts\n[1/1 100%] train max: 0 s\nError in rule train\n")
-    assert file.getvalue().count("\n") == 5
+    assert screen.getvalue() == (
+        "job counts\n[1/1 100%] train max: 0 s\ntrain max: failed after 0 s\n"
+        "MissingOutputException\n"
+    )
+    assert file.getvalue().count("\n") == 8
     assert not progress.install(logging.Logger("other"))
 
 

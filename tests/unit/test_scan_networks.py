@@ -105,7 +105,7 @@ def test_what_has_no_graph_has_a_note(model, monkeypatch):
     atoms = layer()
     heavy = atoms.copy()
     heavy.numbers[0] = 110
-    crowded = atoms.copy()
+    crowded = atoms.repeat((2, 2, 1))
     crowded.positions *= 0.05
     flat = atoms.copy()
     flat.cell[1] = flat.cell[0]
@@ -148,7 +148,7 @@ def test_wrong_models_are_refused(tmp_path):
 
 
 def test_the_model_that_is_surest_of_a_defect_counts(tmp_path):
-    sure, unsure = (write(tmp_path / f"{bias}.pt", bias=bias) for bias in (9.0, -9.0))
+    sure, unsure = (write(tmp_path / f"{bias}.pt", bias=bias) for bias in (99.0, -99.0))
     (defective,) = defectpool.scan(layer(), models=[unsure, sure])
     assert [one.model for one in defective.opinions] == [str(unsure), str(sure)]
     assert defective.opinion.model == str(sure) and defective.agrees is True
@@ -196,7 +196,7 @@ def test_files_of_a_scan_with_a_model(model, tmp_path):
     assert annotated[0].arrays["network_score"].sum() == pytest.approx(SMALL.width, rel=1e-4)
     assert annotated[0].info["probability"] == pytest.approx(first["probability"], abs=1e-6)
     assert "network_score" not in annotated[1].arrays
-    assert '"networks":true' in (tmp_path / "page.html").read_text()
+    assert '"networks":true' in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_models_are_checked_before_anything_is_scanned(tmp_path):

@@ -116,7 +116,7 @@ def kill(process: subprocess.Popen[str]) -> None:
             {"training": {"folds": 99, "split": "element"}},
             "training.folds: 99 folds need hosts of at least 99 different elements",
         ),
-        ({"training": {"learning_rate": 1e30}}, "my.yaml:10: training.learning_rate: must be at"),
+        ({"training": {"learning_rate": 1e30}}, ": training.learning_rate: must be at most 1"),
         ({"poolings": ["nothing.py:f"]}, "poolings.0: there is no file nothing.py"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_rerun_that_fails_loses_nothing_and_the_right_value_gives_the_same_byt
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"materials:\n  path: caf\xe9\n", "error: my.yaml:2: byte 22 is not UTF-8"),
+        (b"materials:\n  path: \xe9\n", "error: my.yaml:2: byte 19 is not UTF-8"),
         (b"training:\n\tepochs: 3\n", "error: my.yaml:2: found character '\\t'"),
         (b"", "error: my.yaml: must be sections of keys, such as training, but is empty"),
         (b"training:\n  epochs: 3\n  epochs: 2\n", "error: my.yaml:3: training.epochs is given"),
@@ -236,7 +236,7 @@ def test_a_lock_whose_owner_lives_or_is_elsewhere_is_respected(copy):
     assert [path] == list(owners.iterdir())
     path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": "another"}))
     done = copy.run(*COMMAND[1:])
-    assert done.returncode == 1 and "snakemake --unlock" in text(done).replace("\n", " ")
+    assert done.returncode == 1 and "--unlock" in text(done)
     assert list(locks.iterdir())
     assert copy.run("--unlock").returncode == 0
     done = copy.run(*COMMAND[1:])
@@ -273,7 +273,7 @@ def test_a_full_disk_is_one_line(copy):
         done = copy.run(*COMMAND[1:])
         said = text(done)
         assert done.returncode == 1 and "Traceback" not in said
-        full = r"error: (\S+results/\S+): the disk or quota is full \(\d\.\d MB free"
+        full = r"error: (\S*results/\S+): the disk or quota is full \(\d\.\d MB free"
         assert re.search(full, said), said
     finally:
         subprocess.run(["umount", str(results)], check=True)
@@ -286,8 +286,8 @@ def test_a_pooling_of_ones_own_and_what_a_changed_line_retrains(copy):
     done = copy.run(*COMMAND[1:])
     assert done.returncode == 0, text(done)
     assert "power_mean" in (copy.folder / "results/table.csv").read_text()
-    assert "[1/4" in text(done) and "train vacancy 2x2 power_mean gated" in text(done)
-    assert "train vacancy 2x2 mean" not in text(done)
+    assert "train vacancy 2x2 power_mean gated" in text(done), text(done)
+    assert "train vacancy 2x2 mean" not in text(done), text(done)
     pooling.write_text(POWER_MEAN.replace("power = 3", "power = 4"))
     planned = text(copy.run("-n", "--configfile", "my.yaml"))
     assert re.search(r"^train +1$", planned, flags=re.M) and "pooling=power_mean" in planned

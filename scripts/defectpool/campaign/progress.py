@@ -121,7 +121,7 @@ class ProgressHandler(logging.Handler):
                 self._say(self.progress.finish(about["job_id"], now))
             elif event == "JOB_ERROR":
                 self._say(self.progress.fail(about["jobid"], now))
-        except (KeyError, TypeError, AttributeError):
+        except Exception:  # an error here, such as a closed screen, must not end the run
             self.handleError(record)
 
     def _say(self, line: str) -> None:

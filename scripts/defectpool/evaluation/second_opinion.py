@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,16 +141,21 @@ def _unlabeled(atoms: Atoms) -> DefectStructure:
     """Structure in the form that graphs are made from, with nothing known of its defects."""
     whole = atoms.copy()
     whole.cell = complete_cell(atoms.cell.array, atoms.pbc, atoms.positions)
-    unknown: dict[str, Any] = dict.fromkeys(
-        ("structure", "pair", "host", "formula", "defect", "name", "supercell", "species",
-         "replaced", "site_symmetry"), "",
-    )  # fmt: skip
     return DefectStructure(
         atoms=whole,
+        structure="",
+        pair="",
+        host="",
+        formula="",
+        defect="",
+        name="",
+        supercell="",
         label=0,
+        species="",
+        replaced="",
         position=np.zeros(3),
         defect_sites=(),
         count=0,
         multiplicity=0,
-        **unknown,
+        site_symmetry="",
     )

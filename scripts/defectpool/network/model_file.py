@@ -68,8 +68,9 @@ def graph_settings(path: str | Path) -> GraphSettings:
     DefectpoolError
         As `load_models`.
     """
-    graph = _read(Path(path)).get("graph")
+    content = _read(Path(path))
     try:
+        graph = content["graph"]
         return GraphSettings(**{name: graph[name] for name in GraphSettings.model_fields})
     except (KeyError, TypeError, ValueError):
         raise _refused(path, "its content does not fit together") from None

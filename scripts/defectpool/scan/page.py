@@ -27,6 +27,7 @@ NOTICE = "/* 3Dmol.js, Copyright (c) 2014 University of Pittsburgh, BSD 3-Clause
 MOST_ROWS = 20_000
 MOST_ATOMS = 150_000  # drawn in a page, some 30 bytes each
 NAMED = 3  # defects that a row names
+LAST_COLORED = 109  # atomic number; heavier elements have its color
 
 
 class Page:
@@ -138,7 +139,7 @@ def style(symbol: str) -> dict[str, Any]:
     from ase.data.colors import jmol_colors
 
     number = atomic_numbers[symbol]
-    red, green, blue = (round(255 * part) for part in jmol_colors[number])
+    red, green, blue = (round(255 * part) for part in jmol_colors[min(number, LAST_COLORED)])
     return {
         "color": f"#{red:02x}{green:02x}{blue:02x}",
         "radius": round(0.42 * float(covalent_radii[number]), 3),
