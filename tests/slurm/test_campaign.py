@@ -61,7 +61,7 @@ def test_a_gpu_that_is_none_does_not_stop_auto(whole):
 
 def test_what_is_said(whole):
     log = whole.log()
-    assert "2 entries of the table: vacancy; 2x2; mean, max; gated." in log
+    assert "2 runs: vacancy; 2x2; mean, max; gated." in log
     table = {line.split()[0]: line.split() for line in log.splitlines() if " %" in line}
     assert table["train"][1:3] == ["2", "0"]
     assert table.keys() == {"select_materials", "build_structures", "build_graphs", "train"}
