@@ -62,7 +62,7 @@ def vacancy_pair(host: str, atoms, size: int, number: int = 0) -> list[DefectStr
 def structures() -> list[DefectStructure]:
     names = ["MoS2", "TiS2", "graphene", "NaCl", "GeSeSnS", "far"]
     cells = layers()
-    return [twin for name in names for twin in vacancy_pair(f"1{name}-1", cells[name], 3)]
+    return [one for name in names for one in vacancy_pair(f"1{name}-1", cells[name], 3)]
 
 
 def assert_equal(first: GraphSet, second: GraphSet) -> None:
@@ -150,7 +150,7 @@ from defectpool.graphs.hdf5 import write_shard
 from graph_examples import layers
 from test_graphs_hdf5 import vacancy_pair
 cells = layers()
-structures = [twin for name in ("MoS2", "GeSeSnS") for twin in vacancy_pair(name, cells[name], 2)]
+structures = [one for name in ("MoS2", "GeSeSnS") for one in vacancy_pair(name, cells[name], 2)]
 write_shard(Path(sys.argv[1]), structures, GraphSettings(), 3)
 assert "torch" not in sys.modules
 """
@@ -166,7 +166,7 @@ assert "torch" not in sys.modules
     assert written[0] == written[1]
 
 
-def test_elements_without_features_are_skipped_with_their_twins(tmp_path, structures):
+def test_elements_without_features_are_skipped_with_their_pristine_supercells(tmp_path, structures):
     strange = vacancy_pair(
         "1MoS2-9", layer(mx2("MoS2", "2H", a=3.18, thickness=3.13)), 2, number=104
     )
