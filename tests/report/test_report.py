@@ -225,7 +225,7 @@ def test_the_report_opens_with_the_table_and_the_main_plot(page, report):
     assert page.locator("iframe.results-page").bounding_box()["y"] < 40
     assert table.bounding_box()["y"] < 250
     plot = frame.locator("figure svg")
-    assert plot.bounding_box()["y"] < page.locator("#rulegraph").bounding_box()["y"]
+    assert plot.bounding_box()["y"] < page.locator("#app #rulegraph").bounding_box()["y"]
     titles = plot.locator("title")
     assert titles.first.text_content().startswith("antisite 2x2, mean: ")
     assert_clean(page)

@@ -49,6 +49,28 @@ def test_each_job_gets_what_its_rule_asks_for(whole):
     assert all("-A physics" in job["SubmitLine"] for job in whole.jobs())
 
 
+def test_every_rule_that_trains_gets_the_gpu(cluster, tmp_path):
+    config = TINY | {
+        "defects": ["vacancy", "interstitial"],
+        "poolings": ["max"],
+        "training": {"epochs": 1, "folds": 2},
+        "generalization": {"splits": ["formula", "random"]},
+    }
+    clone(tmp_path / "clone", config, {"gpu_partition": "gpu"})
+    campaign = Campaign(tmp_path / "clone", cluster)
+    for target in ("results/splits.csv", "results/defect_types.csv"):
+        assert campaign.run(target=target) == 0, campaign.log()
+    for rule in ("train", "train_split", "train_defect_types"):
+        jobs = campaign.jobs(f"rule_{rule}_wildcards")
+        allocations = [
+            (job["Partition"], "gres/gpu=1" in job["AllocTRES"])
+            for job in jobs
+            if job["State"] == "COMPLETED"
+        ]
+        assert allocations
+        assert set(allocations) == {("gpu", True)}
+
+
 def test_home_takes_all_cores(undisturbed):
     cores = len(os.sched_getaffinity(0))
     assert re.search(rf"^Provided cores: {cores}$", undisturbed.log(), flags=re.M)
@@ -61,7 +83,7 @@ def test_a_gpu_that_is_none_does_not_stop_auto(whole):
 
 def test_what_is_said(whole):
     log = whole.log()
-    assert "2 entries of the table: vacancy; 2x2; mean, max; gated." in log
+    assert "2 runs: vacancy; 2x2; mean, max; gated." in log
     table = {line.split()[0]: line.split() for line in log.splitlines() if " %" in line}
     assert table["train"][1:3] == ["2", "0"]
     assert table.keys() == {"select_materials", "build_structures", "build_graphs", "train"}

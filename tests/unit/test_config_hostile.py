@@ -86,9 +86,9 @@ CASES = [
     ("training:\n  validation: 0.5", 2, "training.validation", "less than 0.5"),
     ("training:\n  batch_size: 1", 2, "training.batch_size", "at least 2"),
     ("training:\n  weight_decay: -1", 2, "training.weight_decay", "at least 0"),
-    ("graph:\n  radius: 1.0e-9", 2, "graph.radius", "at least 2"),
+    ("graph:\n  radius: 1.0e-9", 2, "graph.radius", "at least 1"),
     ("graph:\n  radius: 1.0e+9", 2, "graph.radius", "at most 20"),
-    ("graph:\n  radius: -8", 2, "graph.radius", "at least 2"),
+    ("graph:\n  radius: -8", 2, "graph.radius", "at least 1"),
     ("graph:\n  max_neighbors: 100000", 2, "graph.max_neighbors", "at most 1000"),
     ("graph:\n  distance_tolerance: 0", 2, "graph.distance_tolerance", "greater than 0"),
     ("network:\n  width: 100000000", 2, "network.width", "at most 4096"),
@@ -229,7 +229,7 @@ def test_no_case_takes_a_gigabyte():
 
 def test_each_mistake_has_its_line(tmp_path):
     path = tmp_path / "my.yaml"
-    path.write_text("graph:\n  radius: 1\n  shels: complete\ntraining:\n  epochs: none\n")
+    path.write_text("graph:\n  radius: 0.5\n  shels: complete\ntraining:\n  epochs: none\n")
     lines = [line.strip() for line in refusal(path).splitlines()]
     keys = ["2: graph.radius", "3: graph.shels", "5: training.epochs"]
     assert [

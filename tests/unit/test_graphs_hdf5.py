@@ -22,7 +22,7 @@ from defectpool.structures.structure_files import DefectStructure
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
-def twins(host: str, atoms, size: int, number: int = 0) -> list[DefectStructure]:
+def vacancy_pair(host: str, atoms, size: int, number: int = 0) -> list[DefectStructure]:
     """A vacancy, or with `number` a substitution, and its pristine supercell."""
     pristine = atoms.repeat((size, size, 1))
     defective = pristine.copy()
@@ -62,7 +62,7 @@ def twins(host: str, atoms, size: int, number: int = 0) -> list[DefectStructure]
 def structures() -> list[DefectStructure]:
     names = ["MoS2", "TiS2", "graphene", "NaCl", "GeSeSnS", "far"]
     cells = layers()
-    return [twin for name in names for twin in twins(f"1{name}-1", cells[name], 3)]
+    return [one for name in names for one in vacancy_pair(f"1{name}-1", cells[name], 3)]
 
 
 def assert_equal(first: GraphSet, second: GraphSet) -> None:
@@ -148,9 +148,9 @@ from pathlib import Path
 from defectpool.config import GraphSettings
 from defectpool.graphs.hdf5 import write_shard
 from graph_examples import layers
-from test_graphs_hdf5 import twins
+from test_graphs_hdf5 import vacancy_pair
 cells = layers()
-structures = [twin for name in ("MoS2", "GeSeSnS") for twin in twins(name, cells[name], 2)]
+structures = [one for name in ("MoS2", "GeSeSnS") for one in vacancy_pair(name, cells[name], 2)]
 write_shard(Path(sys.argv[1]), structures, GraphSettings(), 3)
 assert "torch" not in sys.modules
 """
@@ -166,8 +166,10 @@ assert "torch" not in sys.modules
     assert written[0] == written[1]
 
 
-def test_elements_without_features_are_skipped_with_their_twins(tmp_path, structures):
-    strange = twins("1MoS2-9", layer(mx2("MoS2", "2H", a=3.18, thickness=3.13)), 2, number=104)
+def test_elements_without_features_are_skipped_with_their_pristine_supercells(tmp_path, structures):
+    strange = vacancy_pair(
+        "1MoS2-9", layer(mx2("MoS2", "2H", a=3.18, thickness=3.13)), 2, number=104
+    )
     counts = write_shard(
         tmp_path / "000.h5", [*structures[:2], *strange, *structures[2:]], GraphSettings(), 3
     )
@@ -177,7 +179,7 @@ def test_elements_without_features_are_skipped_with_their_twins(tmp_path, struct
 
 
 def test_a_vacancy_in_a_cell_of_one_atom_is_skipped(structures):
-    lone = twins("1He-1", layers()["far"].repeat((2, 1, 1)), 1)
+    lone = vacancy_pair("1He-1", layers()["far"].repeat((2, 1, 1)), 1)
     nothing = replace(lone[0], atoms=lone[0].atoms[:0])
     settings = GraphSettings()
     with_it = graph_set([nothing, lone[1], *structures], settings, 3)

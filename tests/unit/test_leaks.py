@@ -193,7 +193,7 @@ def test_splits_of_c2db(c2db_hosts):
 
 
 def test_the_usual_split_leaks(hosts):
-    """What the default forbids and `random` does: a structure whose twin was trained on."""
+    """What the default forbids and `random` does: a structure whose pair was trained on."""
     graphs = real_graphs(hosts[0], "vacancy")
     train, _, test = assign_folds("random", graphs, 5, 0).indices(0, 0.1, 0)
     assert len(set(graphs.pair[train]) & set(graphs.pair[test])) > 5

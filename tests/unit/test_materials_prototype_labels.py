@@ -28,5 +28,5 @@ def test_unnamed_prototypes_are_stoichiometry_size_and_layer_group(tmp_path):
 
 
 def test_a_list_that_is_not_there(tmp_path):
-    with pytest.raises(DefectpoolError, match="delete it and run again"):
+    with pytest.raises(DefectpoolError, match=r"selected\.csv: cannot be read: no such file"):
         read_prototypes(tmp_path / "selected.csv")

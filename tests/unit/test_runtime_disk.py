@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from ase.build import mx2
-from test_graphs_hdf5 import twins
+from test_graphs_hdf5 import vacancy_pair
 
 from defectpool.config import GraphSettings
 from defectpool.errors import DefectpoolError
@@ -41,7 +41,7 @@ def write_shard(path: Path) -> None:
     """Write a shard where other files have left no room."""
     (path.parents[1] / "others").write_bytes(bytes(1_000_000))
     settings = GraphSettings(compression=False)
-    hdf5.write_shard(path, twins("a", mx2("MoS2", vacuum=8), 20), settings, 3)
+    hdf5.write_shard(path, vacancy_pair("a", mx2("MoS2", vacuum=8), 20), settings, 3)
 
 
 @pytest.mark.parametrize(

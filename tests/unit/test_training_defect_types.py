@@ -59,7 +59,7 @@ def test_figures_agree_with_scikit_learn(predictions):
     ours = table.pivot(index="defect_type", columns="predicted", values="count").loc[names, names]
     theirs = confusion_matrix(predictions["defect_type"], predictions["predicted"], labels=names)
     assert (ours.to_numpy() == theirs).all()
-    found = classification_metrics.figures(predictions, names, 200)
+    found = classification_metrics.metrics(predictions, names, 200)
     assert found["accuracy"] == pytest.approx(np.trace(theirs) / theirs.sum())
     assert found["balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(predictions["defect_type"], predictions["predicted"])
@@ -85,7 +85,7 @@ def test_found_by_type():
     table = pd.DataFrame(rows, columns=["host", "label", "probability", "defect_type"]).assign(
         structure=range(4), formula="X", repeat=0, fold=0
     )
-    found = classification_metrics.by_kind(table, 100).set_index("defect_type")
+    found = classification_metrics.detection_by_defect_type(table, 100).set_index("defect_type")
     assert found.loc["vacancy", "accuracy"] == 1
     assert found.loc["antisite", "accuracy"] == 0.5
     assert found.loc["antisite", "sensitivity"] == 0

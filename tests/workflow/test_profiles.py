@@ -16,7 +16,7 @@ def dry_run(clone, *arguments, site=None, **environment):
         with (clone.folder / "profiles/slurm/site.yaml").open("w") as file:
             YAML(typ="safe", pure=True).dump(site, file)
     done = clone.run(
-        "-n", "--profile", "profiles/slurm", "--configfile", "my.yaml", *arguments, **environment
+        "-n", *arguments, "--profile", "profiles/slurm", "--configfile", "my.yaml", **environment
     )
     return done.returncode, done.stdout + done.stderr
 

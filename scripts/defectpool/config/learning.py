@@ -12,9 +12,9 @@ class GraphSettings(Section):
 
     radius: float = Field(
         8.0,
-        ge=2,
+        ge=1,
         le=20,
-        description="Cutoff radius in Å, 2 to 20: below the length of bonds a graph has no edges, "
+        description="Cutoff radius in Å, 1 to 20: below the length of bonds a graph has no edges, "
         "above there are thousands of neighbors to search.",
     )
     max_neighbors: int | None = Field(

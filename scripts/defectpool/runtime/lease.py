@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from defectpool.runtime.disk import disk_error
+
 LOST = 75
 
 
@@ -140,6 +142,8 @@ def _make(path: Path, holder: dict[str, Any]) -> bool:
             if own.stat().st_nlink != 2:
                 raise
         return True
+    except OSError as error:
+        raise disk_error(error, path.parent) or error from None
     finally:
         own.unlink(missing_ok=True)
 
