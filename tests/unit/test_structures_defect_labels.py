@@ -8,8 +8,10 @@ import pytest
 from ase.io import read
 from structure_examples import textbook
 
-from defectpool.config import StructuresSettings
+from defectpool.config import GraphSettings, StructuresSettings
+from defectpool.graphs.hdf5 import read_shards, write_shard
 from defectpool.structures.build import build_structures
+from defectpool.structures.defect_labels import DEFECT_TYPES, DefectLabel, site_labels
 from defectpool.structures.structure_files import read_structures, write_structures
 
 HOSTS = textbook()
@@ -54,7 +56,7 @@ def test_vacancies_in_graphene_have_three_neighbors():
     settings = StructuresSettings(count=2, min_image_distance=6.0)
     (defective, pristine), _ = build_structures([host], "vacancy", "8x8", settings)
     assert [len(label.neighbors) for label in defective.labels] == [3, 3]
-    assert pristine.labels == ()
+    assert pristine.defects == ()
 
 
 def test_a_single_defect_is_written_as_before(tmp_path):
@@ -62,3 +64,40 @@ def test_a_single_defect_is_written_as_before(tmp_path):
     write_structures(tmp_path / "000.xyz.gz", structures)
     with gzip.open(tmp_path / "000.xyz.gz", "rt") as file:
         assert "defects=" not in file.read()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("models", [["none"], ["thermal"]])
+def test_labels_reach_the_graphs(tmp_path, count, models):
+    settings = StructuresSettings(count=count, displacements=models)
+    structures = [
+        one
+        for defect in DEFECT_TYPES
+        for one in build_structures(HOSTS, defect, "4x4", settings)[0]
+    ]
+    write_structures(tmp_path / "000.xyz.gz", structures)
+    again = list(read_structures(tmp_path / "000.xyz.gz"))
+    assert [one.defects for one in again] == [one.defects for one in structures]
+    write_shard(tmp_path / "000.h5", again, GraphSettings(), rounds=1)
+    graphs = read_shards([tmp_path / "000.h5"])
+    for i, one in enumerate(structures):
+        defects = slice(*graphs.defect_offset[i : i + 2])
+        assert len(one.defects) == count * one.label
+        code = DEFECT_TYPES.index(one.defect) + 1
+        assert graphs.defect_type[defects].tolist() == [code] * len(one.defects)
+        assert graphs.defect_name[defects].tolist() == [one.name] * len(one.defects)
+        ideal = [defect.position for defect in one.defects]
+        assert graphs.ideal_position[defects].tolist() == [list(p) for p in ideal]
+        marked = np.zeros(len(one.atoms))
+        for defect in one.defects:
+            marked[list(defect.atoms)] = code
+        sites = slice(*graphs.site_offset[i : i + 2])
+        assert graphs.site_label[sites].tolist() == marked.tolist()
+
+
+def test_an_atom_of_a_defect_beside_a_vacancy_has_its_own_code():
+    defects = [
+        DefectLabel("antisite", "S_Mo", (0.0, 0.0, 0.0), atom=1),
+        DefectLabel("vacancy", "v_S", (1.0, 0.0, 0.0), neighbors=(1, 2)),
+    ]
+    assert site_labels(4, defects).tolist() == [0, 2, 1, 0]

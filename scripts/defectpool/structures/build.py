@@ -198,6 +198,7 @@ def _displaced(
             one,
             atoms=displaced(one.atoms, model, one.structure, settings.seed),
             displacements=name_of(model),
+            labels=one.defects,
         )
         for one in pair
     )

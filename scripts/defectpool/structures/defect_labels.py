@@ -9,6 +9,9 @@ from ase import Atoms
 from ase.geometry import get_distances
 from numpy.typing import NDArray
 
+# Types of defects; type i has the code i + 1, as a defect and as a site.
+DEFECT_TYPES = ("vacancy", "antisite", "substitution", "interstitial")
+
 # Atoms around a vacancy are its neighbors up to this many times the distance of the nearest.
 FIRST_SHELL = 1.2
 
@@ -70,6 +73,23 @@ def labels_of(
         DefectLabel(kind, name, point, neighbors=tuple(np.flatnonzero(near).tolist()))
         for point, near in zip(points, nearest, strict=True)
     )
+
+
+def site_labels(sites: int, defects: Sequence[DefectLabel]) -> NDArray[np.int8]:
+    """Code of each site of a structure, [sites].
+
+    0 pristine, 1 neighbor of a vacancy, 2 antisite, 3 substitution, 4 interstitial. An atom of a
+    defect beside a vacancy has the code of its own defect.
+    """
+    codes = np.zeros(sites, dtype=np.int8)
+    for defect in sorted(defects, key=lambda defect: defect.atom is not None):
+        codes[list(defect.atoms)] = code_of(defect)
+    return codes
+
+
+def code_of(defect: DefectLabel) -> int:
+    """Code of a defect's type: 1 vacancy, 2 antisite, 3 substitution, 4 interstitial."""
+    return DEFECT_TYPES.index(defect.kind) + 1
 
 
 def to_json(labels: Sequence[DefectLabel]) -> str:

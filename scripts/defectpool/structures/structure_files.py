@@ -17,7 +17,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.materials.extended_xyz import Value, read_frames, write_frame
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.disk import reading_error
-from defectpool.structures.defect_labels import DefectLabel, from_json, to_json
+from defectpool.structures.defect_labels import DefectLabel, from_json, labels_of, to_json
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class DefectStructure:
         Model by which the atoms are displaced, "thermal 300 K"; "none" where they are not.
         `position` is that of the defect before.
     labels
-        All defects of a defective supercell with several (`count` above 1); empty for others.
+        All defects of a defective supercell, where the other values do not say all of them: with
+        several defects, or with displaced atoms. `defects` always lists them.
     """
 
     atoms: Atoms
@@ -87,6 +88,15 @@ class DefectStructure:
     def defect_site(self) -> int:
         """Index in this frame of the (first) defect's atom; -1 where there is none."""
         return self.defect_sites[0] if self.defect_sites else -1
+
+    @property
+    def defects(self) -> tuple[DefectLabel, ...]:
+        """All defects of the structure; none in a pristine supercell."""
+        if self.labels or not self.label:
+            return self.labels
+        return labels_of(
+            self.atoms, self.defect, self.name, self.position[None], self.defect_sites[:1]
+        )
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,7 @@ def _info(s: DefectStructure) -> dict[str, Value]:
         info["displacements"] = s.displacements
     if s.count > 1:
         info |= {"count": s.count, "defect_sites": " ".join(map(str, s.defect_sites))}
+    if s.count > 1 or s.displacements != "none":
         info["defects"] = to_json(s.labels)
     return info
 
