@@ -67,11 +67,16 @@ def placed(path):
 
 def structures_of(wildcards):
     """Return the keys that a type of defect reads: a new interstitial redoes no vacancy."""
-    unread = {"substitution", "interstitial", "interstitial_sites", "min_separation"}
-    if wildcards.defect == "substitution":
-        unread -= {"substitution"}
-    elif wildcards.defect == "interstitial":
-        unread = {"substitution"}
+    of_interstitials = {"interstitial", "interstitial_sites", "min_separation"}
+    read = {
+        "substitution": {"substitution"},
+        "interstitial": of_interstitials,
+        "complex": {"substitution", "complexes", *of_interstitials},
+        "dense": {"substitution", "concentration", *of_interstitials},
+    }
+    unread = set.union(*read.values()) - read.get(wildcards.defect, set())
+    if wildcards.defect in ("complex", "dense"):
+        unread |= {"count"}
     return settings("structures", exclude=unread)
 
 

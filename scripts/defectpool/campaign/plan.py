@@ -184,7 +184,10 @@ def calibration(
 
 def _structures(config: Config, hosts: int, defect: str) -> float:
     choose = config.structures.choose
-    return 2.0 * hosts * (ALL[defect] if choose == "all" else min(choose, ALL[defect]))
+    most = ALL.get(defect)
+    if most is None:  # complexes and dense cells: as many as are asked for
+        return 2.0 * hosts * (1 if choose == "all" else choose)
+    return 2.0 * hosts * (most if choose == "all" else min(choose, most))
 
 
 def jobs_of(config: Config, hosts: int, rates: Mapping[str, float], device: str) -> Iterator[Job]:

@@ -6,20 +6,21 @@ applied to point defects). `config/config.yaml`, its JSON schema and the table o
 """
 
 from defectpool.config.campaign import Config
-from defectpool.config.hosts import (
+from defectpool.config.displacements import (
     Displacements,
-    ExamplesSettings,
-    MaterialsSettings,
     StaticDisplacements,
-    StructuresSettings,
     ThermalDisplacements,
 )
+from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.loading import load
 from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
+from defectpool.config.structures import AlloySettings, ComplexesSettings, StructuresSettings
 from defectpool.config.values import DefectType, Section, Split
 
 __all__ = [
+    "AlloySettings",
+    "ComplexesSettings",
     "Config",
     "DefectType",
     "Displacements",

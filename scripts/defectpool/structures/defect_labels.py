@@ -47,32 +47,42 @@ class DefectLabel:
 
 
 def labels_of(
-    atoms: Atoms, kind: str, name: str, positions: NDArray[np.float64], rows: Sequence[int]
+    atoms: Atoms,
+    kinds: Sequence[str],
+    names: Sequence[str],
+    positions: NDArray[np.float64],
+    rows: Sequence[int],
 ) -> tuple[DefectLabel, ...]:
-    """Labels of equal defects in a structure whose atoms are on their sites.
+    """Labels of the defects of a structure whose atoms are on their sites.
 
     Parameters
     ----------
     atoms
         The structure with the defects.
-    kind, name
-        Type and name of the defects.
+    kinds, names
+        Type and name of each defect.
     positions
         Their positions in Å, [defects, 3].
     rows
-        Indices of their atoms; empty for vacancies.
+        Indices of their atoms; -1 for vacancies.
     """
-    points = [tuple(position) for position in positions.tolist()]
-    if rows:
-        return tuple(
-            DefectLabel(kind, name, point, row) for point, row in zip(points, rows, strict=True)
-        )
-    _, distances = get_distances(positions, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    nearest = distances <= FIRST_SHELL * distances.min(axis=1, keepdims=True)
+    vacancies = [i for i, row in enumerate(rows) if row < 0]
+    near = dict(zip(vacancies, _neighbors(atoms, positions[vacancies]), strict=True))
     return tuple(
-        DefectLabel(kind, name, point, neighbors=tuple(np.flatnonzero(near).tolist()))
-        for point, near in zip(points, nearest, strict=True)
+        DefectLabel(kind, name, tuple(position), None if i in near else row, near.get(i, ()))
+        for i, (kind, name, position, row) in enumerate(
+            zip(kinds, names, positions.tolist(), rows, strict=True)
+        )
     )
+
+
+def _neighbors(atoms: Atoms, points: NDArray[np.float64]) -> list[tuple[int, ...]]:
+    """Indices of the atoms nearest to each point."""
+    if not len(points):
+        return []
+    _, distances = get_distances(points, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    nearest = distances <= FIRST_SHELL * distances.min(axis=1, keepdims=True)
+    return [tuple(np.flatnonzero(row).tolist()) for row in nearest]
 
 
 def site_labels(sites: int, defects: Sequence[DefectLabel]) -> NDArray[np.int8]:

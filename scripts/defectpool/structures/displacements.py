@@ -27,6 +27,11 @@ def strained(atoms: Atoms, strain: float) -> Atoms:
     return stretched
 
 
+def uniform(low: float, high: float, seed: int) -> float:
+    """Random number between two, by a seed."""
+    return float(np.random.default_rng(seed).uniform(low, high))
+
+
 def rattled(sites: int, rattle: float, seed: int) -> NDArray[np.float64]:
     """Gaussian displacements [sites, 3] in Å with standard deviation `rattle` along each axis."""
     return np.random.default_rng(seed).normal(scale=rattle, size=(sites, 3))

@@ -4,8 +4,8 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from math import nan
 from pathlib import Path
 
@@ -17,7 +17,25 @@ from defectpool.errors import DefectpoolError
 from defectpool.materials.extended_xyz import Value, read_frames, write_frame
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.disk import reading_error
-from defectpool.structures.defect_labels import DefectLabel, from_json, labels_of, to_json
+from defectpool.structures.defect_labels import (
+    DEFECT_TYPES,
+    DefectLabel,
+    from_json,
+    labels_of,
+    to_json,
+)
+
+# Values that every frame has, or that one of the attributes stands for.
+TEXTS = (
+    "structure", "pair", "host", "formula", "defect", "name", "supercell", "species", "replaced",
+    "site_symmetry",
+)  # fmt: skip
+KNOWN = frozenset(
+    {
+        *TEXTS, "label", "defect_x", "defect_y", "defect_z", "defect_site", "multiplicity",
+        "site_type", "free_radius", "displacements", "count", "defect_sites", "defects",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +79,8 @@ class DefectStructure:
     labels
         All defects of a defective supercell, where the other values do not say all of them: with
         several defects, or with displaced atoms. `defects` always lists them.
+    notes
+        Further values that are written with the structure, by name: the drawn strain, the alloy.
     """
 
     atoms: Atoms
@@ -83,6 +103,7 @@ class DefectStructure:
     free_radius: float = nan
     displacements: str = "none"
     labels: tuple[DefectLabel, ...] = ()
+    notes: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def defect_site(self) -> int:
@@ -94,9 +115,8 @@ class DefectStructure:
         """All defects of the structure; none in a pristine supercell."""
         if self.labels or not self.label:
             return self.labels
-        return labels_of(
-            self.atoms, self.defect, self.name, self.position[None], self.defect_sites[:1]
-        )
+        site, position = self.defect_site, self.position[None]
+        return labels_of(self.atoms, [self.defect], [self.name], position, [site])
 
 
 @dataclass(frozen=True)
@@ -152,9 +172,9 @@ def _info(s: DefectStructure) -> dict[str, Value]:
         info["displacements"] = s.displacements
     if s.count > 1:
         info |= {"count": s.count, "defect_sites": " ".join(map(str, s.defect_sites))}
-    if s.count > 1 or s.displacements != "none":
+    if s.count > 1 or s.displacements != "none" or s.defect not in DEFECT_TYPES:
         info["defects"] = to_json(s.labels)
-    return info
+    return {**info, **s.notes}
 
 
 def read_structures(path: Path) -> Iterator[DefectStructure]:
@@ -171,13 +191,6 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                 info = frame.info
                 site = int(info["defect_site"])
                 sites = str(info.get("defect_sites", site if site >= 0 else ""))
-                texts = {
-                    key: str(info[key])
-                    for key in (
-                        "structure", "pair", "host", "formula", "defect", "name", "supercell",
-                        "species", "replaced", "site_symmetry",
-                    )
-                }  # fmt: skip
                 yield DefectStructure(
                     atoms=Atoms(
                         numbers=frame.numbers,
@@ -194,7 +207,8 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     free_radius=float(info.get("free_radius", nan)),
                     displacements=str(info.get("displacements", "none")),
                     labels=from_json(str(info.get("defects", "[]"))),
-                    **texts,
+                    notes={key: info[key] for key in info if key not in KNOWN},
+                    **{key: str(info[key]) for key in TEXTS},
                 )
     except (ValueError, TypeError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
         raise reading_error(error, path) or DefectpoolError(
