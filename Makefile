@@ -28,8 +28,9 @@ report: env
 	PATH="$(abspath $(BIN)):$$PATH" snakemake evidence
 	PATH="$(abspath $(BIN)):$$PATH" snakemake evidence --report results/report.zip
 
+# Three workers for two cores: tests of SLURM mostly wait.
 test: env
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # Needs SLURM (Debian: slurmctld slurmd slurm-client munge slurmdbd mariadb-server).
 test-slurm: env

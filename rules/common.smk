@@ -82,7 +82,8 @@ def structures_of(wildcards):
 
 def code(script, **chosen):
     """Digest of the science that a script runs, as a parameter: a changed line reruns the rule."""
-    return code_digest.digest(SCRIPTS / script, **chosen)
+    store = Path(".snakemake/code_digests.json")
+    return code_digest.digest(SCRIPTS / script, store, **chosen)
 
 
 def pooling_of_run(wildcards):

@@ -6,13 +6,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# Folders that take minutes, and how their tests are shared between workers: those of a folder have
+# one cluster or one finished campaign, those of a file are independent of other files.
+LONG = ("slurm", "report", "workflow")
+# These files share a finished campaign.
+FINISHED = ("test_front_door.py", "test_readme.py", "test_reruns.py")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep together what shares a cluster or a finished campaign when workers share the tests."""
-    folder = item.path.parent
-    together = folder if folder.name in ("slurm", "workflow", "report") else item.path
-    item.add_marker(pytest.mark.xdist_group(str(together.relative_to(ROOT))))
+def group(path: Path) -> str:
+    """Return the name of the group of tests that one worker runs."""
+    folder = path.parent.name
+    if folder in ("slurm", "report"):
+        return folder
+    return "finished campaign" if path.name in FINISHED else f"{folder}/{path.name}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each group to one worker; the groups of `--dist loadgroup` need a pytest before 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(Path(nodeid.partition("::")[0]))
+
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    places = {folder: place for place, folder in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")

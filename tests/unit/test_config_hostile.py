@@ -91,7 +91,7 @@ CASES = [
     ("graph:\n  radius: -8", 2, "graph.radius", "at least 1"),
     ("graph:\n  max_neighbors: 100000", 2, "graph.max_neighbors", "at most 1000"),
     ("graph:\n  distance_tolerance: 0", 2, "graph.distance_tolerance", "greater than 0"),
-    ("network:\n  width: 100000000", 2, "network.width", "at most 4096"),
+    ("network:\n  width: 100000000", 2, "network.width", "at most 1024"),
     ("network:\n  hidden: 0", 2, "network.hidden", "at least 1"),
     ("network:\n  gaussians: 1", 2, "network.gaussians", "at least 2"),
     ("network:\n  n_convolutions: 500", 2, "network.n_convolutions", "at most 20"),

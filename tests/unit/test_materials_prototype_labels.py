@@ -28,5 +28,8 @@ def test_unnamed_prototypes_are_stoichiometry_size_and_layer_group(tmp_path):
 
 
 def test_a_list_that_is_not_there(tmp_path):
-    with pytest.raises(DefectpoolError, match=r"selected\.csv: cannot be read: no such file"):
+    with pytest.raises(
+        DefectpoolError,
+        match=r"selected\.csv: there is no such file; check the path, or run the campaign",
+    ):
         read_prototypes(tmp_path / "selected.csv")

@@ -101,8 +101,8 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(code_digest, "PACKAGE", folder)
 
     def digest():
-        for cached in (code_digest._tree, code_digest._imports, code_digest._code):
-            cached.cache_clear()
+        code_digest._content.cache_clear()
+        code_digest._files.cache_clear()
         return code_digest.digest(script)
 
     return folder, digest
@@ -152,8 +152,8 @@ def test_a_line_that_one_pooling_reads_changes_its_digest_alone(tmp_path, monkey
     mine.write_text("def power_mean(sites):\n    return sites.features ** 3\n")
 
     def digests():
-        for cached in (code_digest._tree, code_digest._imports, code_digest._code):
-            cached.cache_clear()
+        code_digest._content.cache_clear()
+        code_digest._files.cache_clear()
         return {
             name: code_digest.digest(copy / "train.py", pooling=name, convolution="gated")
             for name in (*poolings, f"{mine}:power_mean")
@@ -179,6 +179,17 @@ def test_a_line_that_one_pooling_reads_changes_its_digest_alone(tmp_path, monkey
     assert changed(copy / "defectpool/training/loop.py", "\nfrom ", "\nimport math\nfrom ") == {
         *poolings, "power_mean"
     }  # fmt: skip
+
+
+def test_a_digest_is_the_same_with_what_was_parsed_before(tmp_path):
+    script, store = ROOT / "scripts/train.py", tmp_path / "digests.json"
+    plain = code_digest.digest(script)
+    for _ in range(2):  # parsed, then read
+        code_digest._known.cache_clear()
+        assert code_digest.digest(script, store) == plain
+    store.write_text("damaged")
+    code_digest._known.cache_clear()
+    assert code_digest.digest(script, store) == plain
 
 
 def test_audit_record(tmp_path):

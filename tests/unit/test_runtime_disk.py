@@ -114,7 +114,9 @@ def test_a_file_that_the_system_does_not_give_is_not_damaged(
     monkeypatch.setattr(module, fail)
     with pytest.raises(DefectpoolError) as caught:
         read(path)
-    assert str(caught.value) == f"{path}: cannot be read: {os.strerror(number).lower()}"
+    why = os.strerror(number).lower()
+    expected = f"{path}: cannot be read: {why}; check its permissions and the file system"
+    assert str(caught.value) == expected
 
 
 def test_other_errors_of_the_system_keep_their_traceback(tmp_path):

@@ -31,7 +31,7 @@ NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=4, folds=3, batch_size=8, learning_rate=0.01, device="cpu")
 
 # Kills in the test of resuming; more of them take a few seconds each.
-KILLS = int(os.environ.get("DEFECTPOOL_KILLS", "3"))
+KILLS = int(os.environ.get("DEFECTPOOL_KILLS", "2"))
 LONG = TRAINING.model_copy(update={"epochs": 2 * KILLS})
 
 

@@ -39,6 +39,16 @@ def power_mean(sites):
 """
 
 
+DAMPED = """
+from defectpool.network.convolutions import Summed
+
+
+class Damped(Summed):
+    def forward(self, rows, distances, layer):
+        return 0.5 * super().forward(rows, distances, layer)
+"""
+
+
 def text(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout + done.stderr
 
@@ -116,7 +126,10 @@ def kill(process: subprocess.Popen[str]) -> None:
             {"training": {"folds": 99, "split": "element"}},
             "training.folds: 99 folds need hosts of at least 99 different elements",
         ),
-        ({"training": {"learning_rate": 1e30}}, ": training.learning_rate: must be at most 1"),
+        (
+            {"training": {"learning_rate": 1e30}},
+            "/my.yaml:4: training.learning_rate: must be at most 1",
+        ),
         ({"poolings": ["nothing.py:f"]}, "poolings.0: there is no file nothing.py"),
     ],
 )
@@ -208,11 +221,14 @@ def test_two_campaigns_from_one_clone_killed_and_typed_again(small, new_clone):
         assert text(done).count("The lock of a Snakemake that was killed (process ") == 1
     found = [checksums(clone.folder / "runs" / n / "results", timed=False) for n in campaigns]
     assert found[0].keys() == found[1].keys() and found[0] != found[1]
-    learning = ("plots/learning_curves.svg", "plots/learning_curves.png")
-    for one, undisturbed in ((found[0], checksums(small.folder / "results", timed=False)),):
+    again = clone.run("--cores", "1", "--directory", "runs/still", "--configfile", "b.yaml")
+    assert again.returncode == 0, text(again)
+    still = [small.folder / "results", clone.folder / "runs/still/results"]
+    learning = {"plots/learning_curves.svg", "plots/learning_curves.png"}  # show seconds
+    for one, folder in zip(found, still, strict=True):
+        undisturbed = checksums(folder, timed=False)
         assert one.keys() == undisturbed.keys()
-        different = {name for name in one if one[name] != undisturbed[name]}
-        assert different <= set(learning)
+        assert {name for name in one if one[name] != undisturbed[name]} <= learning
     assert not (clone.folder / "results").exists()
 
 
@@ -236,7 +252,7 @@ def test_a_lock_whose_owner_lives_or_is_elsewhere_is_respected(copy):
     assert [path] == list(owners.iterdir())
     path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": "another"}))
     done = copy.run(*COMMAND[1:])
-    assert done.returncode == 1 and "--unlock" in text(done)
+    assert done.returncode == 1 and "snakemake --unlock" in text(done)
     assert list(locks.iterdir())
     assert copy.run("--unlock").returncode == 0
     done = copy.run(*COMMAND[1:])
@@ -279,15 +295,28 @@ def test_a_full_disk_is_one_line(copy):
         subprocess.run(["umount", str(results)], check=True)
 
 
-def test_a_pooling_of_ones_own_and_what_a_changed_line_retrains(copy):
-    pooling = copy.folder / "mine.py"
+def test_a_pooling_and_a_convolution_of_ones_own_and_what_a_changed_line_retrains(copy):
+    pooling, convolution = copy.folder / "mine.py", copy.folder / "layers.py"
     pooling.write_text(POWER_MEAN)
-    copy.configure(**SMALL | {"poolings": ["mean", "max", "mine.py:power_mean"]})
+    convolution.write_text(DAMPED)
+    poolings = SMALL | {"poolings": ["mean", "max", "mine.py:power_mean"]}
+    copy.configure(**poolings)
     done = copy.run(*COMMAND[1:])
     assert done.returncode == 0, text(done)
     assert "power_mean" in (copy.folder / "results/table.csv").read_text()
-    assert "train vacancy 2x2 power_mean gated" in text(done), text(done)
+    assert re.search(r"^\[1/4 .*train vacancy 2x2 power_mean gated", text(done), flags=re.M)
     assert "train vacancy 2x2 mean" not in text(done), text(done)
+    both = SMALL | {"poolings": ["mean"], "convolutions": ["gated", "layers.py:Damped"]}
+    copy.configure(**both)
+    done = copy.run(*COMMAND[1:])
+    assert done.returncode == 0, text(done)
+    assert "Damped" in (copy.folder / "results/table.csv").read_text()
+    assert "train vacancy 2x2 mean Damped" in text(done), text(done)
+    assert "train vacancy 2x2 mean gated" not in text(done), text(done)
+    convolution.write_text(DAMPED.replace("0.5", "0.6"))
+    planned = text(copy.run("-n", "--configfile", "my.yaml"))
+    assert re.search(r"^train +1$", planned, flags=re.M) and "convolution=Damped" in planned
+    copy.configure(**poolings)
     pooling.write_text(POWER_MEAN.replace("power = 3", "power = 4"))
     planned = text(copy.run("-n", "--configfile", "my.yaml"))
     assert re.search(r"^train +1$", planned, flags=re.M) and "pooling=power_mean" in planned

@@ -44,7 +44,10 @@ class NetworkSettings(Section):
     """Size of the network (defaults as published)."""
 
     width: int = Field(
-        64, ge=1, le=4096, description="Features of a site; memory grows with their number."
+        64,
+        ge=1,
+        le=1024,
+        description="Features of a site; memory grows with their number, to some 2 GB at 1024.",
     )
     n_convolutions: int = Field(3, ge=1, le=20, description="Number of convolutions.")
     hidden: int = Field(128, ge=1, le=65_536, description="Width of the hidden layer.")

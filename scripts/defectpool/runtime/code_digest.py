@@ -8,11 +8,17 @@ that a module registers (poolings, convolutions) only the chosen one counts, wit
 
 import ast
 import hashlib
+import json
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+from defectpool.errors import DefectpoolError
 from defectpool.runtime import registry
+from defectpool.runtime.atomic_write import write_text
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -39,13 +45,35 @@ NEUTRAL = frozenset(
 DATA = (".csv", ".html", ".js", ".json", ".yaml")
 
 
-def digest(script: Path, **chosen: str) -> str:
+@dataclass(frozen=True)
+class ParsedFile:
+    """A Python file as a digest sees it.
+
+    Attributes
+    ----------
+    imports
+        Names below this package that it imports, wherever in the file it does so.
+    code
+        SHA-256 of its code without comments and docstrings.
+    data
+        Names of data files among its strings.
+    """
+
+    imports: tuple[str, ...]
+    code: str
+    data: tuple[str, ...]
+
+
+def digest(script: Path, store: Path | None = None, **chosen: str) -> str:
     """Digest of a script and of all the science that it imports.
 
     Parameters
     ----------
     script
         A Python file that imports modules of this package.
+    store
+        JSON file that keeps what was parsed, by content: parsing takes seconds, and every job of
+        a campaign asks for the same digests.
     chosen
         Decorator of registered functions and the name of the chosen one, such as `pooling="max"`
         or `pooling="my_poolings.py:mine"`. By default all of them count.
@@ -55,43 +83,60 @@ def digest(script: Path, **chosen: str) -> str:
     str
         16 hexadecimal characters: the same for the same code, whatever its comments and times.
     """
-    paths: dict[str, Path] = {}
-    _follow(script, paths)
-    words = tuple(sorted((key, registry.label(name).lower()) for key, name in chosen.items()))
-    codes = [_code(paths[name], words) for name in sorted(paths)]
-    codes += [_code(path) for name in chosen.values() if (path := registry.file_of(name))]
+    known = _known(store)
+    before = len(known)
+    words = {key: registry.label(name).lower() for key, name in chosen.items()}
+    files: dict[Path, ParsedFile] = {}
+    _follow(script, words, known, files)
+    own = [path for name in chosen.values() if (path := registry.file_of(name))]
+    codes = [_code(path, files[path]) for path in sorted(files, key=_name)]
+    codes += [_code(path, _parsed(path, {}, known)) for path in own]
+    if store is not None and len(known) > before:
+        _keep(known, store)
     return hashlib.sha256("\n".join(codes).encode()).hexdigest()[:16]
 
 
-def _follow(path: Path, paths: dict[str, Path]) -> None:
-    name = str(path.relative_to(PACKAGE.parent)) if path.is_relative_to(PACKAGE) else path.name
-    if name in paths:
+@cache
+def _known(store: Path | None) -> dict[str, ParsedFile]:
+    """Files that were parsed before, here or by another process, by the hash of their content."""
+    if store is not None:
+        with suppress(OSError, ValueError, TypeError):
+            kept = json.loads(store.read_text(encoding="utf-8"))
+            return {
+                key: ParsedFile(tuple(imports), code, tuple(data))
+                for key, (imports, code, data) in kept.items()
+            }
+    return {}
+
+
+def _keep(known: Mapping[str, ParsedFile], store: Path) -> None:
+    """Write what was parsed; where nothing can be written, the next process parses again."""
+    with suppress(DefectpoolError, OSError):
+        lists = {key: list(asdict(file).values()) for key, file in sorted(known.items())}
+        write_text(store, json.dumps(lists))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE.parent)) if path.is_relative_to(PACKAGE) else path.name
+
+
+def _follow(
+    path: Path,
+    chosen: Mapping[str, str],
+    known: dict[str, ParsedFile],
+    files: dict[Path, ParsedFile],
+) -> None:
+    """Add a file, and those that it imports, directly or not."""
+    if path in files:
         return
-    paths[name] = path
-    for module in _imports(path):
+    files[path] = _parsed(path, chosen, known)
+    for module in files[path].imports:
         for target in _files(module):
-            _follow(target, paths)
+            _follow(target, chosen, known, files)
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-@cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """Names below this package that a file imports, wherever in the file it does so."""
-    found: set[str] = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    prefix = PACKAGE.name + "."
-    return tuple(sorted(name.removeprefix(prefix) for name in found if name.startswith(prefix)))
-
-
-def _files(module: str) -> list[Path]:
+def _files(module: str) -> tuple[Path, ...]:
     """Return the files that `import defectpool.<module>` runs, but for neutral ones."""
     parts = module.split(".")
     files = []
@@ -102,30 +147,60 @@ def _files(module: str) -> list[Path]:
         for candidate in (base / "__init__.py", base.with_suffix(".py")):
             if candidate.is_file():
                 files.append(candidate)
-    return files
+    return tuple(files)
 
 
 @cache
-def _code(path: Path, chosen: tuple[tuple[str, str], ...] = ()) -> str:
-    """Return the code of a file without comments and docstrings, and the data that it names."""
-    tree = ast.parse(ast.unparse(_tree(path)))
-    tree.body = _relevant(tree.body, dict(chosen))
+def _content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _parsed(path: Path, chosen: Mapping[str, str], known: dict[str, ParsedFile]) -> ParsedFile:
+    """Return a file as `known` has it, or parse it."""
+    content = _content(path)
+    here = {key: word for key, word in chosen.items() if f"@{key}".encode() in content}
+    key = hashlib.sha256(f"{sys.version_info[:2]} {here}\n".encode() + content).hexdigest()
+    if key not in known:
+        known[key] = _parse(content, str(path), here)
+    return known[key]
+
+
+def _parse(content: bytes, name: str, chosen: Mapping[str, str]) -> ParsedFile:
+    """Parse a file; of what its decorators register only the chosen functions count."""
+    tree = ast.parse(content, filename=name)
+    imports = _imports(tree)
+    tree.body = _relevant(tree.body, chosen)
     for node in ast.walk(tree):
         if (
             isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
             and ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    strings = sorted(
-        {
-            n.value
-            for n in ast.walk(tree)
-            if isinstance(n, ast.Constant) and isinstance(n.value, str)
-        }
-    )
-    data = [path.parent / s for s in strings if s.endswith(DATA)]
-    sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in data if file.is_file()]
-    return "\n".join([ast.unparse(tree), *sums])
+    strings = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    code = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    return ParsedFile(imports, code, tuple(sorted(s for s in strings if s.endswith(DATA))))
+
+
+def _imports(tree: ast.Module) -> tuple[str, ...]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    prefix = PACKAGE.name + "."
+    return tuple(sorted(name.removeprefix(prefix) for name in found if name.startswith(prefix)))
+
+
+def _code(path: Path, file: ParsedFile) -> str:
+    """Return the checksums of a file's code and of the data that it names."""
+    data = [path.parent / name for name in file.data]
+    sums = [hashlib.sha256(_content(one)).hexdigest() for one in data if one.is_file()]
+    return "\n".join([file.code, *sums])
 
 
 def _relevant(body: list[ast.stmt], chosen: Mapping[str, str]) -> list[ast.stmt]:

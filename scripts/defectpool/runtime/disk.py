@@ -50,8 +50,16 @@ def reading_error(error: BaseException, path: Path) -> DefectpoolError | None:
 
     Formats report damage as `OSError`, too, but without the number of an error of the system.
     """
+    if isinstance(error, FileNotFoundError):
+        return DefectpoolError(
+            f"{path}: there is no such file; check the path, or run the campaign again that makes "
+            "it"
+        )
     if isinstance(error, OSError) and error.errno:
-        return DefectpoolError(f"{path}: cannot be read: {os.strerror(error.errno).lower()}")
+        why = os.strerror(error.errno).lower()
+        return DefectpoolError(
+            f"{path}: cannot be read: {why}; check its permissions and the file system"
+        )
     return None
 
 
