@@ -9,7 +9,7 @@ from defectpool.materials.prototype_labels import read_prototypes
 from defectpool.runtime.job_log import logging_to
 from defectpool.runtime.lease import lease
 from defectpool.training.cross_validation import Run, cross_validate
-from defectpool.training.objective import Binary, DefectTypes
+from defectpool.training.objective import DefectTypes, objective_of
 
 params, state = snakemake.params, Path(snakemake.params.state)
 
@@ -24,7 +24,7 @@ with logging_to(snakemake.log[0]):
         convolution=params.convolution,
         network=NetworkSettings(**params.network),
         training=TrainingSettings(**params.training | {"device": device}),
-        objective=DefectTypes.of(defects) if defects else Binary(),
+        objective=DefectTypes.of(defects) if defects else objective_of(params.pooling),
         title=" ".join(dict(snakemake.wildcards).values()),
         code=params.code,
         threads=snakemake.threads,

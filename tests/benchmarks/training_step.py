@@ -54,7 +54,7 @@ from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.graphs.elements import feature_table
 from defectpool.graphs.graph_set import GraphSet, graph_set
-from defectpool.network.cgcnn import initial_network
+from defectpool.network.initial import initial_network
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.memory import keep_memory
 from defectpool.training.cuda_graphs import CapturedSteps

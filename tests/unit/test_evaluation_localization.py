@@ -18,7 +18,7 @@ from defectpool.evaluation import localization
 from defectpool.evaluation.localization import all_surroundings as around
 from defectpool.graphs.graph_set import graph_set
 from defectpool.materials import embedded
-from defectpool.network.cgcnn import initial_network
+from defectpool.network.initial import initial_network
 from defectpool.network.pooling import POOLINGS
 from defectpool.structures.build import build_structures
 from defectpool.training.cross_validation import Run, cross_validate

@@ -15,7 +15,8 @@ from defectpool.batching import dataset
 from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings
-from defectpool.network.cgcnn import CrystalGraphNetwork, initial_network
+from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.initial import initial_network
 from defectpool.network.pooling import POOLINGS
 from defectpool.training.step import train_step
 

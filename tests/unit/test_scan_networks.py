@@ -19,7 +19,7 @@ from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import second_opinion
 from defectpool.evaluation.second_opinion import Networks, Opinion
-from defectpool.network.cgcnn import initial_network
+from defectpool.network.initial import initial_network
 from defectpool.network.model_file import graph_settings, write_models
 from defectpool.scan import merging, networks, shards
 from defectpool.scan.result import Limits

@@ -17,7 +17,7 @@ from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
-from defectpool.network.cgcnn import initial_network
+from defectpool.network.initial import initial_network
 from defectpool.network.model_file import load_models
 from defectpool.network.pooling import POOLINGS
 from defectpool.training import checkpoint, cross_validation, optimization, stepper

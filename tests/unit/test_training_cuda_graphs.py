@@ -9,7 +9,7 @@ from crystal_examples import campaign, graphs, pair
 
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
-from defectpool.network.cgcnn import initial_network
+from defectpool.network.initial import initial_network
 from defectpool.network.pooling import POOLINGS
 from defectpool.training import cross_validation
 from defectpool.training.cross_validation import Run

@@ -64,6 +64,8 @@ class Layer:
         Share of all edges whose messages each row of the table adds to, [2 n + d].
     row_share
         Share of all sites that each row out stands for, [k].
+    cutoff
+        Weight of each distance that falls smoothly to 0 at the cutoff radius, [d].
     edges, sites
         Edges and sites of the full graphs, on the device.
     """
@@ -77,6 +79,7 @@ class Layer:
     children: SparseRows
     table_share: Tensor
     row_share: Tensor
+    cutoff: Tensor
     edges: Tensor
     sites: Tensor
 
@@ -115,6 +118,8 @@ class Batch:
     label
         1 defective, 0 pristine, [crystals]; the padding graph of a padded batch, its last, has
         none.
+    site_label
+        Class of the sites of each node (`GraphSet.site_label`), [nodes]; None where unknown.
     """
 
     features: Tensor
@@ -127,28 +132,28 @@ class Batch:
     element: Tensor
     n_elements: int
     label: Tensor
+    site_label: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.offset) - 1
 
 
-def build_layer(
-    messages: Messages, n: int, d: int, dtype: torch.dtype, *, gradients: bool
-) -> Layer:
+def build_layer(messages: Messages, n: int, cutoff: Tensor, *, gradients: bool) -> Layer:
     """Build what one convolution computes from its messages.
 
     Parameters
     ----------
     messages
         The messages, on the device of the network.
-    n, d
-        Number of rows in and of distances.
-    dtype
-        Type that the network computes in.
+    n
+        Number of rows in.
+    cutoff
+        Weight of each distance (`smooth_cutoff`), in the type that the network computes in, [d].
     gradients
         Whether the layer is for training.
     """
     device, m, k = messages.target.device, len(messages.target), len(messages.parent)
+    d, dtype = len(cutoff), cutoff.dtype
     rows = torch.stack([2 * messages.target, 2 * messages.source + 1, messages.distance + 2 * n], 1)
     table, threes = rows.view(-1), 3 * counted(m + 1, device)
     edges, sites = messages.edges.sum(), messages.weight.sum()
@@ -172,6 +177,7 @@ def build_layer(
         children=SparseRows(counted(k, device), offsets(messages.parent, n)),
         table_share=(in_table / edges.clamp_min(1)).to(dtype),
         row_share=(messages.weight / sites.clamp_min(1)).to(dtype),
+        cutoff=cutoff,
         edges=edges,
         sites=sites,
     )
@@ -197,3 +203,11 @@ def gaussian_expansion(distances: Tensor, radius: float, gaussians: int) -> Tens
     step = radius / (gaussians - 1)
     centers = torch.arange(gaussians, dtype=distances.dtype, device=distances.device) * step
     return torch.exp(-(((distances[:, None] - centers) / step) ** 2))
+
+
+def smooth_cutoff(distances: Tensor, radius: float) -> Tensor:
+    r"""Weights of distances, :math:`\frac{1}{2} (\cos(\pi d / r) + 1)`, 0 beyond the radius r.
+
+    Source: Behler and Parrinello, Phys. Rev. Lett. 98, 146401 (2007), eq. 4.
+    """
+    return 0.5 * (torch.cos(torch.pi * (distances / radius).clamp(max=1)) + 1)

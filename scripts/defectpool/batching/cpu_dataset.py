@@ -20,7 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defectpool.batching.batch import Batch, Layer, Messages, build_layer, gaussian_expansion
+from defectpool.batching.batch import (
+    Batch,
+    Layer,
+    Messages,
+    build_layer,
+    gaussian_expansion,
+    smooth_cutoff,
+)
 from defectpool.batching.merging import merge_graphs, slices
 from defectpool.graphs.elements import feature_table
 
@@ -74,7 +81,9 @@ class CPUDataset:
         self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
         self.label = np.asarray(graphs.label, dtype=np.float64)
         self.features = self._float(feature_table().copy())
+        self.site_label = node_labels(graphs)
         self.expanded = expanded_distances(graphs, gaussians).to(self.device, dtype)
+        self.cutoff = cutoff_of_distances(graphs).to(self.device, dtype)
         sizes = [len(self.numbers), *(len(one.parent) for one in self.rounds)]
         self._colors = [_Numbering(size) for size in sizes]
         self._messages = [_Numbering(len(one.target)) for one in self.rounds]
@@ -121,6 +130,7 @@ class CPUDataset:
             element=self._integers(self.element[nodes] + shift[crystal]),
             n_elements=int(groups[-1]),
             label=self._float(self.label[indices]),
+            site_label=self._send(self.site_label[nodes]),
         )
 
     def _layer(
@@ -147,7 +157,8 @@ class CPUDataset:
             parent=self._integers(number[parent]),
             weight=self._send(weight),
         )
-        layer = build_layer(messages, len(before), len(distances), self.dtype, gradients=gradients)
+        cutoff = self.cutoff.index_select(0, self._integers(distances))
+        layer = build_layer(messages, len(before), cutoff, gradients=gradients)
         return layer, before, _count(number[parent], weight, len(before)), distances
 
     def _float(self, values: NDArray[Any]) -> Tensor:
@@ -211,3 +222,17 @@ def expanded_distances(graphs: GraphSet, gaussians: int) -> Tensor:
     """Gaussian expansions of all distances of some graphs, float64, [distances, gaussians]."""
     distances = torch.as_tensor(np.asarray(graphs.distances, dtype=np.float64))
     return gaussian_expansion(distances, float(graphs.settings["radius"]), gaussians)
+
+
+def cutoff_of_distances(graphs: GraphSet) -> Tensor:
+    """Smooth weights of all distances of some graphs, float64, [distances]."""
+    distances = torch.as_tensor(np.asarray(graphs.distances, dtype=np.float64))
+    return smooth_cutoff(distances, float(graphs.settings["radius"]))
+
+
+def node_labels(graphs: GraphSet) -> NDArray[np.int64]:
+    """Class of the sites of each node, [nodes]; the largest where sites of several are one node."""
+    shift = np.repeat(graphs.node_offset[:-1], np.diff(graphs.site_offset))
+    labels = np.zeros(len(graphs.atomic_number), dtype=np.int64)
+    np.maximum.at(labels, graphs.site_class + shift, graphs.site_label)
+    return labels

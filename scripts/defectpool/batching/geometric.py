@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from defectpool.batching.batch import Batch, Messages, build_layer, gaussian_expansion
+from defectpool.batching.batch import (
+    Batch,
+    Messages,
+    build_layer,
+    gaussian_expansion,
+    smooth_cutoff,
+)
 from defectpool.batching.sparse import counted, offsets
 
 if TYPE_CHECKING:
@@ -43,11 +49,11 @@ def batch_of_data(data: Data, convolutions: int, radius: float = 8.0, gaussians:
         parent=site,
         weight=torch.ones(sites, dtype=torch.float64, device=device),
     )
-    layer = build_layer(messages, sites, edges, x.dtype, gradients=True)
+    distances = data.edge_attr.reshape(-1).index_select(0, order).to(x.dtype)
+    layer = build_layer(messages, sites, smooth_cutoff(distances, radius), gradients=True)
     elements, element = torch.unique(
         torch.cat([crystal[:, None].to(x.dtype), x], 1), dim=0, return_inverse=True
     )
-    distances = data.edge_attr.reshape(-1).index_select(0, order).to(x.dtype)
     label = getattr(data, "y", None)
     label = torch.zeros(crystals, device=device) if label is None else label.reshape(-1)
     return Batch(

@@ -22,7 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defectpool.batching.batch import Batch, Layer, Messages, build_layer
-from defectpool.batching.cpu_dataset import element_groups, expanded_distances
+from defectpool.batching.cpu_dataset import (
+    cutoff_of_distances,
+    element_groups,
+    expanded_distances,
+    node_labels,
+)
 from defectpool.batching.merging import Round, merge_graphs
 from defectpool.batching.ragged import RaggedArrays, Slice, int32_on
 from defectpool.batching.sparse import offsets
@@ -125,7 +130,9 @@ class GPUDataset:
         self.multiplicity = _with_padding(multiplicity, device, 1).to(dtype)
         self.features = torch.from_numpy(feature_table().copy()).to(device, dtype)
         self.label = torch.from_numpy(np.asarray(graphs.label)).to(device, dtype)
+        self.site_label = _with_padding(node_labels(graphs), device)
         self.expanded = expanded_distances(graphs, gaussians).to(device, dtype)
+        self.cutoff = cutoff_of_distances(graphs).to(device, dtype)
 
     def __len__(self) -> int:
         return len(self.label)
@@ -186,6 +193,7 @@ class GPUDataset:
             element=nodes.numbers(self.element, elements),
             n_elements=elements.total,
             label=self.label.index_select(0, index),
+            site_label=nodes.of(self.site_label).long(),
         )
 
     def _layer(
@@ -206,7 +214,7 @@ class GPUDataset:
             parent=after.numbers(one.parent, before),
             weight=after.of(one.weight),
         )
-        return build_layer(found, before.total, len(self.expanded), self.dtype, gradients=gradients)
+        return build_layer(found, before.total, self.cutoff, gradients=gradients)
 
 
 def _with_padding(values: NDArray[Any], device: torch.device, padding: int = 0) -> Tensor:

@@ -39,15 +39,17 @@ class Config(Section):
         Field(
             ["mean", "max"],
             description="Poolings that are compared: mean, max, sum, softmax, contrast, outlier, "
-            "or one of your own (my_poolings.py:my_function).",
+            "or one of your own (my_poolings.py:my_function); sites: a class for every site, "
+            "trained on the labels of all sites, in place of a pooling.",
         )
     )
     convolutions: Annotated[
         list[Convolution], Field(min_length=1), AfterValidator(distinct_labels)
     ] = Field(
         ["gated"],
-        description="Convolutions that are compared: gated (eq. 5), summed (eq. 4), or one of "
-        "your own (my_convolutions.py:MyClass).",
+        description="Convolutions that are compared: gated (eq. 5), summed (eq. 4), smooth (gated, "
+        "with a smooth cutoff, for atoms off their sites), or one of your own "
+        "(my_convolutions.py:MyClass).",
     )
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()

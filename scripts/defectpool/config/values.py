@@ -82,11 +82,12 @@ def _with_area(label: str) -> str:
     return label
 
 
-def _registered(module: str, decorator: str) -> Callable[[str], str]:
+def _registered(module: str, decorator: str, *more: str) -> Callable[[str], str]:
     """Return a check that a name is registered in a module of the network, or is in a file."""
 
     def check(name: str) -> str:
-        path, known = registry.file_of(name), registry.registered(NETWORK / module, decorator)
+        path = registry.file_of(name)
+        known = [*registry.registered(NETWORK / module, decorator), *more]
         if path is None and name not in known:
             raise ValueError(
                 f"must be one of {', '.join(known)}, or a file and a function in it, such as "
@@ -101,7 +102,7 @@ def _registered(module: str, decorator: str) -> Callable[[str], str]:
     return check
 
 
-Pooling = Annotated[str, AfterValidator(_registered("pooling.py", "pooling"))]
+Pooling = Annotated[str, AfterValidator(_registered("pooling.py", "pooling", "sites"))]
 Convolution = Annotated[str, AfterValidator(_registered("convolutions.py", "convolution"))]
 Supercell = Annotated[str, BeforeValidator(supercell_label), AfterValidator(_with_area)]
 Species = Annotated[str, AfterValidator(element)]

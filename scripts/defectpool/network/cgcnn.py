@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -121,17 +120,3 @@ class CrystalGraphNetwork(nn.Module):
             self.load_state_dict(weights)
         except RuntimeError as error:
             raise DefectpoolError(f"these weights are of another network: {error}") from None
-
-
-def initial_network(
-    pooling: str,
-    convolution: str,
-    settings: NetworkSettings,
-    radius: float,
-    seed: int,
-    n_outputs: int = 1,
-) -> CrystalGraphNetwork:
-    """Network with random weights from a seed: the same for every pooling."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return CrystalGraphNetwork(pooling, convolution, settings, radius, n_outputs)

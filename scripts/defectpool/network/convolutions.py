@@ -202,6 +202,50 @@ class _Gated(torch.autograd.Function):
 
 
 @convolution
+class Smooth(nn.Module):
+    r"""Gated convolution for atoms off their sites, with all neighbors within the cutoff radius.
+
+    .. math::
+        v_i' = g\Big(v_i + N\Big[\sum_j c(d_{ij}) \, \sigma(z_{ij,f}) \odot g(z_{ij,s})\Big]\Big)
+
+    with z, g and :math:`\sigma` as in `Gated`, c the smooth cutoff (`batching.smooth_cutoff`), so
+    that a neighbor that crosses the cutoff radius changes nothing, and N the layer normalization of
+    each site. There are no statistics of a batch, which differ between kinds of cells.
+
+    Parameters
+    ----------
+    width
+        Features of a site, F.
+    gaussians
+        Features of an edge, K.
+
+    Shapes
+    ------
+    - rows in [n, F], expanded distances [d, K] to rows out [k, F].
+    """
+
+    def __init__(self, width: int, gaussians: int) -> None:
+        super().__init__()
+        self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
+        """Convolve: rows in [n, F] to rows out [k, F]."""
+        width = x.shape[1]
+        weight = self.fc_full.weight
+        targets = F.linear(x, weight[:, :width], self.fc_full.bias)
+        sources = F.linear(x, weight[:, width : 2 * width])
+        sites = torch.stack([targets, sources], 1).flatten(0, 1)
+        table = torch.cat([sites, u @ weight[:, 2 * width :].T], 0)
+        z = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
+        gate, core = z.chunk(2, dim=1)
+        cutoff = layer.cutoff.index_select(0, layer.messages.distance)[:, None]
+        message = gate.sigmoid() * F.softplus(core) * cutoff
+        total = SparseSum.apply(message, layer.total, layer.total_transposed)
+        return F.softplus(x.index_select(0, layer.parent) + self.norm(total))
+
+
+@convolution
 class Summed(nn.Module):
     r"""Convolution of eq. 4 of Xie and Grossman 2018, which shares weights among all neighbors.
 

@@ -16,6 +16,7 @@ from defectpool.network.convolutions import (
     CONVOLUTIONS,
     Convolution,
     Gated,
+    Smooth,
     Summed,
     update_running_statistics,
 )
@@ -31,6 +32,18 @@ class PlainGated(Gated):
         gate, core = batch_norm(z, m.edges, self.bn1).chunk(2, dim=1)
         total = sum_messages(gate.sigmoid() * softplus(core), m)
         return softplus(x[m.parent] + batch_norm(total, m.weight, self.bn2))
+
+
+class PlainSmooth(Smooth):
+    r"""Gated convolution with a smooth cutoff (see `Smooth`)."""
+
+    def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
+        """Convolve: rows in [n, F], expanded distances [d, K] to rows out [k, F]."""
+        m = layer.messages
+        z = self.fc_full(torch.cat([x[m.target], x[m.source], u[m.distance]], dim=1))
+        gate, core = z.chunk(2, dim=1)
+        message = gate.sigmoid() * softplus(core) * layer.cutoff[m.distance][:, None]
+        return softplus(x[m.parent] + self.norm(sum_messages(message, m)))
 
 
 class PlainSummed(Summed):
@@ -65,5 +78,6 @@ def batch_norm(values: Tensor, count: Tensor, norm: nn.BatchNorm1d) -> Tensor:
 PLAIN: dict[str, Convolution] = {
     **CONVOLUTIONS,
     "gated": PlainGated,
+    "smooth": PlainSmooth,
     "summed": PlainSummed,
 }

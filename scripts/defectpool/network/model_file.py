@@ -11,6 +11,7 @@ import torch
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.initial import network_named
 from defectpool.runtime.atomic_write import write_bytes
 from defectpool.runtime.disk import reading_error
 
@@ -93,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _network(content: dict[str, Any], one: dict[str, Any]) -> CrystalGraphNetwork:
-    network = CrystalGraphNetwork(
+    network = network_named(
         content["pooling"],
         content["convolution"],
         NetworkSettings(**content["network"]),

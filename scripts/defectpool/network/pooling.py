@@ -147,10 +147,11 @@ def max(sites: Sites) -> Tensor:
     sites among n tied gets m / n of it. So it is the same for a compressed and for a full graph,
     and on a CPU and on a GPU.
     """
-    return _largest(sites, sites.features)
+    return largest(sites, sites.features)
 
 
-def _largest(sites: Sites, values: Tensor) -> Tensor:
+def largest(sites: Sites, values: Tensor) -> Tensor:
+    """Largest value over the sites of each crystal, [crystals, F]; ties as in `max`."""
     with torch.no_grad():
         tied = values == sites.crystals.spread(sites.crystals.max(values))
         weight = tied * sites.multiplicity
@@ -206,7 +207,7 @@ def contrast(sites: Sites) -> Tensor:
     with E(i) the sites of i's element in the same crystal. In a pristine crystal equivalent sites
     are alike, however large the supercell; a defect makes some differ. Ties as in `max`.
     """
-    return _largest(sites, deviation(sites).abs())
+    return largest(sites, deviation(sites).abs())
 
 
 @pooling
@@ -223,4 +224,4 @@ def outlier(sites: Sites) -> Tensor:
     :math:`\sqrt{(1 - p) / p}` whatever their features: 1 for two Wyckoff positions with equal
     numbers of sites, and the more, the fewer sites a defect touches. Ties as in `max`.
     """
-    return _largest(sites, z_scores(sites).abs())
+    return largest(sites, z_scores(sites).abs())

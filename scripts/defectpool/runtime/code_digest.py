@@ -205,8 +205,11 @@ def _code(path: Path, file: ParsedFile) -> str:
 
 def _relevant(body: list[ast.stmt], chosen: Mapping[str, str]) -> list[ast.stmt]:
     """Leave out registered functions that are not chosen, and what they alone refer to."""
-    dropped = [node for node in body if _registered_name(node, chosen) not in (None, "")]
+    names = [_registered_name(node, chosen) for node in body]
+    dropped = [node for node, name in zip(body, names, strict=True) if name]
     kept = [node for node in body if node not in dropped]
+    if "" not in names:  # what is chosen is elsewhere, and may import anything from here
+        return kept
     while dropped:
         used = {name for node in kept for name in _references(node)}
         freed = {name for node in dropped for name in _references(node)} - used

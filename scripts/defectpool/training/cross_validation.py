@@ -26,7 +26,7 @@ from defectpool.batching.dataset import dataset_on
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
-from defectpool.network.cgcnn import CrystalGraphNetwork, initial_network
+from defectpool.network.initial import initial_network
 from defectpool.runtime import run_record
 from defectpool.runtime.hashing import seed as seed_of
 from defectpool.runtime.memory import keep_memory
@@ -238,7 +238,7 @@ class _Job:
 
     def _train(self, fold: Fold) -> FoldResult:
         seed = seed_of(self.run.training.seed, "weights", fold.repeat, fold.number)
-        network: CrystalGraphNetwork = initial_network(
+        network = initial_network(
             self.run.pooling,
             self.run.convolution,
             self.run.network,

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from defectpool.batching.batch import Batch
 from defectpool.errors import DefectpoolError
+from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.site_network import N_SITE_CLASSES, SITES, SiteNetwork
 from defectpool.structures.labels import PRISTINE, defect_type_of
 
 if TYPE_CHECKING:
@@ -35,8 +38,8 @@ class Objective(Protocol):
     def labeled(self, graphs: GraphSet) -> GraphSet:
         """Return the graphs with the labels that are learned."""
 
-    def loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Sum of the losses of some graphs."""
+    def loss(self, network: CrystalGraphNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Sum of the losses of the graphs of a batch, and their logits."""
 
     def correct(self, logits: Tensor, label: Tensor) -> Tensor:
         """Whether each graph is predicted correctly, [C]."""
@@ -69,9 +72,10 @@ class Binary:
             )
         return graphs
 
-    def loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Sum of the binary cross entropies."""
-        return F.binary_cross_entropy_with_logits(logits, label, reduction="sum")
+    def loss(self, network: CrystalGraphNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Sum of the binary cross entropies, and the logits."""
+        logits = labeled_logits(network, batch)
+        return F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum"), logits
 
     def correct(self, logits: Tensor, label: Tensor) -> Tensor:
         """Whether each logit has the right sign."""
@@ -88,6 +92,33 @@ class Binary:
             "probability": best.numpy(),
             "probability_best_epoch": best_on_test.numpy(),
         }
+
+
+@dataclass(frozen=True)
+class SiteClasses(Binary):
+    """Defective or pristine, and the class of every site: a cross entropy for each.
+
+    The cross entropy of the sites is averaged within each graph over the sites that belong to a
+    defect and over those that do not, so that one defect counts in a cell of any size.
+    """
+
+    n_outputs: int = N_SITE_CLASSES
+
+    def loss(self, network: CrystalGraphNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Sum of the cross entropies of crystals and sites, and the logits of the crystals."""
+        assert isinstance(network, SiteNetwork) and batch.site_label is not None
+        sites = network.sites(batch)
+        of_sites = network.site_logits(sites)
+        entropy = F.cross_entropy(of_sites, batch.site_label, reduction="none")[:, None]
+        of_class = [(batch.site_label > 0), (batch.site_label == 0)]
+        weights = [sites.multiplicity * members[:, None] for members in of_class]
+        totals = torch.cat([entropy * weight for weight in weights], dim=1)
+        counts = torch.cat(weights, dim=1)
+        means = sites.crystals.sum(totals) / sites.crystals.sum(counts).clamp_min(1)
+        graphs = len(batch.label)  # a padding graph has no label
+        logits = network.crystal_logits(of_sites, sites)[:graphs]
+        crystals = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
+        return crystals + means[:graphs].sum(), logits
 
 
 @dataclass(frozen=True)
@@ -118,9 +149,10 @@ class DefectTypes:
         found = [defect_type_of(str(n), str(f), int(label)) for n, f, label in rows]
         return replace(graphs, label=np.array([self.types.index(one) for one in found]))
 
-    def loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Sum of the cross entropies."""
-        return F.cross_entropy(logits, label.long(), reduction="sum")
+    def loss(self, network: CrystalGraphNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Sum of the cross entropies, and the logits."""
+        logits = labeled_logits(network, batch)
+        return F.cross_entropy(logits, batch.label.long(), reduction="sum"), logits
 
     def correct(self, logits: Tensor, label: Tensor) -> Tensor:
         """Whether the largest logit is that of the type."""
@@ -138,3 +170,14 @@ class DefectTypes:
             "predicted": names[best.numpy()],
             "predicted_best_epoch": names[best_on_test.numpy()],
         }
+
+
+def objective_of(pooling: str) -> Objective:
+    """Return what the networks of the table learn: with `sites` the class of every site as well."""
+    return SiteClasses() if pooling == SITES else Binary()
+
+
+def labeled_logits(network: CrystalGraphNetwork, batch: Batch) -> Tensor:
+    """Logits of the graphs of a batch that have a label: the padding graph has none."""
+    logits: Tensor = network(batch)
+    return logits[: len(batch.label)]

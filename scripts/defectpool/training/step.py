@@ -85,8 +85,7 @@ def add_gradients(
         Their share of the mean loss, and number of graphs that were predicted correctly, both on
         the device.
     """
-    logits = network(batch)[: len(batch.label)]  # a padding graph has no label
-    total = objective.loss(logits, batch.label)
+    total, logits = objective.loss(network, batch)
     (total / of).backward()
     return total.detach() / of, objective.correct(logits.detach(), batch.label).sum()
 

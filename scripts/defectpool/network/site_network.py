@@ -1,0 +1,83 @@
+"""Network with a class for every site, which says where a defect is and of which type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from defectpool.batching.batch import Batch
+from defectpool.batching.geometric import batch_of_data
+from defectpool.config import NetworkSettings
+from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.pooling import Sites, deviation, largest, z_scores
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+# Word in `poolings` of the config that stands for this network.
+SITES = "sites"
+
+# Pristine, neighbor of a vacancy, antisite, substitution, interstitial (`GraphSet.site_label`).
+N_SITE_CLASSES = 5
+
+
+class SiteNetwork(CrystalGraphNetwork):
+    r"""CGCNN with a hidden layer and class logits for every site.
+
+    The head sees the features of a site beside their deviation from the mean of its element in the
+    crystal, plain and in units of the standard deviation (see `pooling.contrast` and
+    `pooling.outlier`). With the class logits :math:`l_{ik}` of site i, class 0 pristine, the logit
+    of "defective" of the crystal is that of its most defective site,
+
+    .. math::
+        s_i = \log \sum_{k > 0} e^{l_{ik}} - l_{i0}, \quad s = \max_i s_i .
+
+    Parameters
+    ----------
+    convolution, settings, radius
+        As of `CrystalGraphNetwork`.
+
+    Shapes
+    ------
+    - as of `CrystalGraphNetwork`, C crystals to logits [C].
+    """
+
+    def __init__(
+        self,
+        convolution: str = "gated",
+        settings: NetworkSettings | None = None,
+        radius: float = 8.0,
+    ) -> None:
+        super().__init__("max", convolution, settings, radius, N_SITE_CLASSES)
+        self.pooling = SITES
+        self.conv_to_fc = nn.Linear(3 * self.settings.width, self.settings.hidden)
+
+    def forward(self, batch: Batch | Data) -> Tensor:
+        """Return the logits of each crystal, [C]."""
+        sites = self.sites(batch)
+        return self.crystal_logits(self.site_logits(sites), sites)
+
+    def sites(self, batch: Batch | Data) -> Sites:
+        """Features of the sites of a batch after the convolutions."""
+        if not isinstance(batch, Batch):
+            size = self.settings
+            batch = batch_of_data(batch, size.n_convolutions, self.radius, size.gaussians)
+        return Sites(self.rows(batch), batch)
+
+    def site_logits(self, sites: Sites) -> Tensor:
+        """Return the class logits of the sites of each node, [nodes, 5]."""
+        features = torch.cat([sites.features, deviation(sites), z_scores(sites)], dim=1)
+        logits: Tensor = self.fc_out(F.softplus(self.conv_to_fc(features)))
+        return logits
+
+    def crystal_logits(self, site_logits: Tensor, sites: Sites) -> Tensor:
+        """Return the logits of each crystal from those of its sites, [C]."""
+        return largest(sites, defectiveness(site_logits)[:, None])[:, 0]
+
+
+def defectiveness(site_logits: Tensor) -> Tensor:
+    """Logit of each site to belong to a defect of any type, [nodes, 5] to [nodes]."""
+    return site_logits[:, 1:].logsumexp(1) - site_logits[:, 0]
