@@ -77,6 +77,7 @@ def structures_of(wildcards):
     unread = set.union(*read.values()) - read.get(wildcards.defect, set())
     if wildcards.defect in ("complex", "dense"):
         unread |= {"count"}
+    unread |= {"keep_failed"}  # read by the relaxation alone
     return settings("structures", exclude=unread)
 
 
@@ -234,11 +235,12 @@ def labels_of(run):
 
 def say_what_is_left_out():
     """Print how many structures of the source are used, and which defects could not be built."""
-    from defectpool.materials.notes import selection_note, skipped_note
+    from defectpool.materials.notes import failed_note, selection_note, skipped_note
 
     for note in (
         selection_note(Path("results/materials")),
         skipped_note(Path("results/structures")),
+        failed_note(Path("results/relaxed")) if SETTINGS.structures.relaxes else "",
     ):
         if note:
             print(note, file=sys.stderr)

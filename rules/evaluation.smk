@@ -92,7 +92,7 @@ rule score_baselines:
     input:
         graphs=graphs_of_run,
         structures=shards_of(
-            rules.build_structures.output.structures,
+            STRUCTURES,
             defect="{defect}",
             supercell="{supercell}",
         ),
@@ -119,7 +119,7 @@ rule locate_defects:
     input:
         graphs=graphs_of_run,
         structures=shards_of(
-            rules.build_structures.output.structures,
+            STRUCTURES,
             defect="{defect}",
             supercell="{supercell}",
         ),
@@ -205,7 +205,7 @@ rule gather_evidence:
 rule show_structures:
     input:
         structures=shards_of(
-            rules.build_structures.output.structures,
+            STRUCTURES,
             defect=SETTINGS.defects,
             supercell=SETTINGS.supercells,
         ),

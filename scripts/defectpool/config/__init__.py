@@ -7,9 +7,13 @@ applied to point defects). `config/config.yaml`, its JSON schema and the table o
 
 from defectpool.config.campaign import Config
 from defectpool.config.displacements import (
+    WORDS,
     Displacements,
+    DynamicsDisplacements,
+    RelaxedDisplacements,
     StaticDisplacements,
     ThermalDisplacements,
+    needs_calculator,
 )
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
@@ -19,16 +23,19 @@ from defectpool.config.structures import AlloySettings, ComplexesSettings, Struc
 from defectpool.config.values import DefectType, Section, Split
 
 __all__ = [
+    "WORDS",
     "AlloySettings",
     "ComplexesSettings",
     "Config",
     "DefectType",
     "Displacements",
+    "DynamicsDisplacements",
     "ExamplesSettings",
     "GeneralizationSettings",
     "GraphSettings",
     "MaterialsSettings",
     "NetworkSettings",
+    "RelaxedDisplacements",
     "ResultsSettings",
     "ScanSettings",
     "Section",
@@ -38,4 +45,5 @@ __all__ = [
     "ThermalDisplacements",
     "TrainingSettings",
     "load",
+    "needs_calculator",
 ]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_serializer
 
-from defectpool.config.displacements import Displacements
+from defectpool.config.displacements import Displacements, needs_calculator
 from defectpool.config.values import Ascending, Section, Seed, Species, unique
 
 Number = Annotated[int, Field(ge=2, le=5)]
@@ -119,14 +119,21 @@ class StructuresSettings(Section):
         "for both structures of a pair (0: none; crystals melt below 1).",
     )
     displacements: Annotated[
-        list[Literal["none", "static", "thermal"] | Displacements],
+        list[Literal["none", "static", "thermal", "relaxed", "dynamics"] | Displacements],
         Field(min_length=1),
         AfterValidator(unique),
     ] = Field(
         ["none"],
-        description="Displacement models, of which each pair draws one: none, static, thermal, or "
-        "{model: static, sigma: 0.02} (Å), {model: thermal, temperature: 300} (K). Each structure "
-        "of a pair is displaced in its own way.",
+        description="Displacement models, of which each pair draws one: none, static, thermal, "
+        "relaxed, dynamics, or {model: static, sigma: 0.02} (Å), {model: thermal, temperature: "
+        "300} (K), {model: relaxed, calculator: chgnet, fmax: 0.05, steps: 300} (eV/Å), {model: "
+        "dynamics, calculator: chgnet, temperatures: [300], steps: 200, timestep: 2} (K, fs). Each "
+        "structure of a pair is displaced in its own way.",
+    )
+    keep_failed: bool = Field(
+        False,
+        description="Keep structures that did not converge, rebuilt themselves or lost their "
+        "defect; they are left out by default, with their pair.",
     )
     strain: Strain | Ascending[Strain] = Field(
         0.0,
@@ -134,12 +141,19 @@ class StructuresSettings(Section):
         "that each pair of structures draws from.",
     )
 
+    @property
+    def relaxes(self) -> bool:
+        """Whether a displacement model needs a calculator."""
+        return any(map(needs_calculator, self.displacements))
+
     @model_serializer(mode="wrap")
     def _without_what_changes_nothing(self, serialize: Any) -> dict[str, Any]:
         """Leave out what is not asked for: structures made before stay valid."""
         values: dict[str, Any] = serialize(self)
         if values.get("displacements") == ["none"]:
             del values["displacements"]
+        if not self.relaxes:
+            values.pop("keep_failed", None)
         if values.get("alloy", {}).get("hosts") == 0:
             del values["alloy"]
         return values

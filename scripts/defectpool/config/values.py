@@ -49,8 +49,8 @@ class Section(BaseModel):
         }
 
 
-def unique(values: list[Any]) -> list[Any]:
-    """Return a list whose values are all different."""
+def unique(values: Any) -> Any:
+    """Return a list or tuple whose values are all different."""
     if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
         raise ValueError(f"{', '.join(map(str, twice))} is listed twice")
     return values

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from defectpool.config import StructuresSettings
+from defectpool.config import Displacements, StructuresSettings
 from defectpool.materials.extended_xyz import Value
 from defectpool.materials.host import Host
 from defectpool.runtime.hashing import seed
@@ -16,6 +16,7 @@ from defectpool.structures.alloys import Alloy, alloy_of, alloyed
 from defectpool.structures.defect_labels import DEFECT_TYPES, DefectLabel, labels_of
 from defectpool.structures.displacements import (
     displaced,
+    distances_moved,
     draw,
     name_of,
     rattled,
@@ -269,16 +270,19 @@ def _displaced(
     model = draw(settings.displacements, pair[0].pair, settings.seed)
     if name_of(model) == "none":
         return pair
-    defective, pristine = (
-        replace(
-            one,
-            atoms=displaced(one.atoms, model, one.structure, settings.seed),
-            displacements=name_of(model),
-            labels=one.defects,
-        )
-        for one in pair
-    )
+    defective, pristine = (_one_displaced(one, model, settings.seed) for one in pair)
     return defective, pristine
+
+
+def _one_displaced(
+    one: DefectStructure, model: Displacements | str, random_seed: int
+) -> DefectStructure:
+    atoms = displaced(one.atoms, model, one.structure, random_seed)
+    notes = dict(one.notes)
+    if atoms is not one.atoms:
+        notes |= distances_moved(one.atoms, atoms.positions, one.defect_positions)
+    labels, name = one.defects, name_of(model)
+    return replace(one, atoms=atoms, displacements=name, labels=labels, notes=notes)
 
 
 def _placed(

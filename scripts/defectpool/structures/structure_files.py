@@ -80,7 +80,8 @@ class DefectStructure:
         All defects of a defective supercell, where the other values do not say all of them: with
         several defects, or with displaced atoms. `defects` always lists them.
     notes
-        Further values that are written with the structure, by name: the drawn strain, the alloy.
+        Further values that are written with the structure, by name: the strain that was drawn,
+        the alloy, how far atoms moved.
     """
 
     atoms: Atoms
@@ -117,6 +118,12 @@ class DefectStructure:
             return self.labels
         site, position = self.defect_site, self.position[None]
         return labels_of(self.atoms, [self.defect], [self.name], position, [site])
+
+    @property
+    def defect_positions(self) -> NDArray[np.float64]:
+        """Ideal positions of all defects in Å, [defects, 3]; of the first one in pristine."""
+        found = [defect.position for defect in self.defects]
+        return np.array(found) if found else self.position[None]
 
 
 @dataclass(frozen=True)
