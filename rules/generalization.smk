@@ -20,6 +20,7 @@ wildcard_constraints:
 
 # Networks for all defects at once, and for each split beside that of the table.
 ANY_RUNS = [run | {"defect": "any"} for run in runs(defect=SETTINGS.defects[0])]
+TYPES_RUNS = [run for run in ANY_RUNS if run["pooling"] != "sites"]
 OTHER_SPLITS = [
     split
     for split in SETTINGS.generalization.splits
@@ -219,7 +220,7 @@ use rule train as train_defect_types with:
 rule compare_defect_types:
     input:
         outputs("predictions", ANY_RUNS),
-        outputs("predictions", ANY_RUNS, rule="train_defect_types"),
+        outputs("predictions", TYPES_RUNS, rule="train_defect_types"),
     output:
         defect_types="results/defect_types.csv",
         confusion="results/confusion.csv",
@@ -233,7 +234,9 @@ rule compare_defect_types:
         "../envs/environment.yaml"
     params:
         detection=with_outputs(ANY_RUNS, "predictions"),
-        classification=with_outputs(ANY_RUNS, "predictions", rule="train_defect_types"),
+        classification=with_outputs(
+            TYPES_RUNS, "predictions", rule="train_defect_types"
+        ),
         defects=SETTINGS.defects,
         bootstrap=SETTINGS.results.bootstrap,
         code=code("compare_defect_types.py"),

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from defectpool.config import GraphSettings
 from defectpool.graphs.elements import feature_table
 from defectpool.graphs.graph_set import GraphSet, graph_set
+from defectpool.structures.defect_labels import DefectLabel, labels_of
 
 SULFIDES = [
     (metal + anion + "2", kind, a, thickness)
@@ -32,6 +33,7 @@ class Example:
     label: int
     defect_site: int
     position: np.ndarray
+    defects: tuple[DefectLabel, ...] = ()
 
 
 def host(number: int) -> tuple[str, Atoms]:
@@ -63,9 +65,13 @@ def pair(
     for label, atoms in ((1, defective), (0, pristine)):
         order = random.permutation(len(atoms)) if seed else np.arange(len(atoms))
         base = f"h{number}:{defect}:{size}:{seed}"
+        atoms = atoms[order]
+        row = {"vacancy": -1, "substitution": site}.get(defect, len(order) - 1)
+        rows = [row if row < 0 else int(np.flatnonzero(order == row)[0])]
+        labels = labels_of(atoms, [defect], [defect], position[None], rows) if label else ()
         found.append(
-            Example(atoms[order], f"{base}:{label}", base, f"h{number}", formula,
-                    defect, label, -1, position)
+            Example(atoms, f"{base}:{label}", base, f"h{number}", formula,
+                    defect, label, -1, position, labels)
         )  # fmt: skip
     return found
 

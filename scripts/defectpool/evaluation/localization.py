@@ -7,6 +7,7 @@ Site scores, all computed from the features after the last convolution:
 - `deviation`, for contrast pooling: norm of the difference between the site's features and the mean
   features of the sites of its element;
 - `z_score`, for outlier pooling: the same, each feature divided by its standard deviation;
+- `site_logit`, for networks with a class for every site: the logit to belong to a defect;
 - `gradient`, for any pooling: gradient times feature of the logit, summed over the features (Pope
   et al., "Explainability methods for graph convolutional neural networks", CVPR 2019).
 
@@ -40,6 +41,7 @@ from defectpool.evaluation import statistics
 from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.model_file import load_models
 from defectpool.network.pooling import Sites, deviation, z_scores
+from defectpool.network.site_network import SITES, SiteNetwork, defectiveness
 
 if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
@@ -56,7 +58,7 @@ TIE = 1e-5
 
 AT_A_TIME = 64
 
-METHODS = ("argmax_count", "deviation", "z_score", "gradient")
+METHODS = ("argmax_count", "deviation", "z_score", "site_logit", "gradient")
 
 
 class _Leaves(Sites):
@@ -73,7 +75,12 @@ class _Leaves(Sites):
 
 def methods(pooling: str) -> tuple[str, ...]:
     """Methods to score sites that apply to a pooling; the first is specific to it."""
-    own = {"max": ("argmax_count",), "contrast": ("deviation",), "outlier": ("z_score",)}
+    own = {
+        "max": ("argmax_count",),
+        "contrast": ("deviation",),
+        "outlier": ("z_score",),
+        SITES: ("site_logit",),
+    }
     return (*own.get(pooling, ()), "gradient")
 
 
@@ -87,7 +94,7 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     batch
         Crystals.
     method
-        `argmax_count`, `deviation`, `z_score` or `gradient`.
+        One of `METHODS`.
 
     Returns
     -------
@@ -99,6 +106,10 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     if method == "gradient":
         (gradient,) = torch.autograd.grad(network.classify(sites).sum(), sites.leaves)
         return (gradient * sites.leaves.detach()).sum(1) / sites.multiplicity[:, 0]
+    if method == "site_logit":
+        assert isinstance(network, SiteNetwork)
+        with torch.no_grad():
+            return defectiveness(network.site_logits(sites))
     features = sites.leaves.detach()
     if method in ("deviation", "z_score"):
         with torch.no_grad():

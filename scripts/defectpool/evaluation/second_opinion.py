@@ -20,7 +20,9 @@ from defectpool.evaluation.localization import methods, picked_sites, site_score
 from defectpool.graphs.elements import unknown_elements
 from defectpool.graphs.graph_set import graph_set
 from defectpool.lattice.geometry import complete_cell
+from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.model_file import graph_settings, load_models
+from defectpool.network.site_network import SiteNetwork
 from defectpool.structures.structure_files import DefectStructure
 from defectpool.training.step import predict
 
@@ -41,7 +43,7 @@ class Opinion:
     model
         Name of the model file.
     method
-        How sites are scored: argmax_count, deviation, z_score or gradient.
+        How sites are scored (`evaluation.localization`).
     probability, spread
         Mean and standard deviation over the networks of the probability that the structure is
         defective; None where the networks have no answer.
@@ -80,7 +82,7 @@ class Networks:
         self.name = str(path)
         self.networks = [network for _, _, network in load_models(path)]
         self.graph = graph_settings(path)
-        if not self.networks or self.networks[0].fc_out.out_features > 1:
+        if not self.networks or _classifies_types(self.networks[0]):
             raise DefectpoolError(
                 f"{path}: its networks do not tell defective from pristine; give the model.pt of a "
                 "run of the table"
@@ -118,6 +120,10 @@ class Networks:
         nodes = np.mean([score.double().numpy() for score in scores], axis=0)
         probabilities = np.array([float(logit.sigmoid()) for logit in logits])
         return probabilities, nodes[graphs.site_class]
+
+
+def _classifies_types(network: CrystalGraphNetwork) -> bool:
+    return network.fc_out.out_features > 1 and not isinstance(network, SiteNetwork)
 
 
 def _obstacle(atoms: Atoms) -> str:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from defectpool.batching.batch import Batch
-from defectpool.batching.geometric import batch_of_data
 from defectpool.config import NetworkSettings
 from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.pooling import Sites, deviation, largest, z_scores
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Data
 
 # Word in `poolings` of the config that stands for this network.
 SITES = "sites"
@@ -55,17 +48,9 @@ class SiteNetwork(CrystalGraphNetwork):
         self.pooling = SITES
         self.conv_to_fc = nn.Linear(3 * self.settings.width, self.settings.hidden)
 
-    def forward(self, batch: Batch | Data) -> Tensor:
-        """Return the logits of each crystal, [C]."""
-        sites = self.sites(batch)
+    def classify(self, sites: Sites) -> Tensor:
+        """Return the logits of each crystal from the features of its sites, [C]."""
         return self.crystal_logits(self.site_logits(sites), sites)
-
-    def sites(self, batch: Batch | Data) -> Sites:
-        """Features of the sites of a batch after the convolutions."""
-        if not isinstance(batch, Batch):
-            size = self.settings
-            batch = batch_of_data(batch, size.n_convolutions, self.radius, size.gaussians)
-        return Sites(self.rows(batch), batch)
 
     def site_logits(self, sites: Sites) -> Tensor:
         """Return the class logits of the sites of each node, [nodes, 5]."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from defectpool.batching.batch import Batch
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.pooling import Sites
 from defectpool.network.site_network import N_SITE_CLASSES, SITES, SiteNetwork
 from defectpool.structures.labels import PRISTINE, defect_type_of
 
@@ -107,7 +108,7 @@ class SiteClasses(Binary):
     def loss(self, network: CrystalGraphNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sum of the cross entropies of crystals and sites, and the logits of the crystals."""
         assert isinstance(network, SiteNetwork) and batch.site_label is not None
-        sites = network.sites(batch)
+        sites = Sites(network.rows(batch), batch)
         of_sites = network.site_logits(sites)
         entropy = F.cross_entropy(of_sites, batch.site_label, reduction="none")[:, None]
         of_class = [(batch.site_label > 0), (batch.site_label == 0)]
