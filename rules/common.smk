@@ -189,6 +189,16 @@ def scanned_path():
     return SETTINGS.scan.path
 
 
+def real_path():
+    """Return the folder of real cells with labels."""
+    if SETTINGS.real.path is None:
+        raise WorkflowError(
+            "real.path is missing: give a folder of extended XYZ files with labels, for instance "
+            '--config \'real={"path": "cells"}\''
+        )
+    return SETTINGS.real.path
+
+
 def scanned_files(wildcards):
     """Digest of the names, sizes and times of the files: a new one lists them again."""
     from defectpool.scan import shards

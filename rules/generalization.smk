@@ -244,6 +244,30 @@ rule compare_defect_types:
         "../scripts/compare_defect_types.py"
 
 
+rule evaluate_real:
+    input:
+        models=outputs("model", ANY_RUNS),
+        predictions=outputs("predictions", ANY_RUNS),
+    output:
+        "results/real.csv",
+    log:
+        "results/logs/evaluate_real.log",
+    benchmark:
+        "results/benchmarks/evaluate_real.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        path=lambda wildcards: real_path(),
+        runs=with_outputs(ANY_RUNS, "model", "predictions"),
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("evaluate_real.py"),
+    script:
+        "../scripts/evaluate_real.py"
+
+
 rule list_misclassified:
     input:
         predictions=outputs("predictions", runs()),

@@ -6,7 +6,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
-from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
+from defectpool.config.outputs import (
+    GeneralizationSettings,
+    RealSettings,
+    ResultsSettings,
+    ScanSettings,
+)
 from defectpool.config.structures import StructuresSettings
 from defectpool.config.values import (
     Convolution,
@@ -55,6 +60,7 @@ class Config(Section):
     training: TrainingSettings = TrainingSettings()
     results: ResultsSettings = ResultsSettings()
     generalization: GeneralizationSettings = GeneralizationSettings()
+    real: RealSettings = RealSettings()
     scan: ScanSettings = ScanSettings()
     shards: int = Field(
         1,

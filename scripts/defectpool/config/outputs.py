@@ -37,6 +37,16 @@ class GeneralizationSettings(Section):
     )
 
 
+class RealSettings(Section):
+    """Real cells with labels on which networks and lattice are tried (`results/real.csv`)."""
+
+    path: str | None = Field(
+        None,
+        description="Folder of extended XYZ files (.xyz, .xyz.gz) whose frames have "
+        "info['defects'] and info['host']; never trained on.",
+    )
+
+
 class ScanSettings(Section):
     """Structures of one's own in which `snakemake results/scan/structures.csv` finds defects."""
 

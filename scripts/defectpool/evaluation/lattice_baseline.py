@@ -47,7 +47,7 @@ def find(structures: Iterable[DefectStructure]) -> pd.DataFrame:
     """
     rows = []
     for structure in structures:
-        finding = _analyzed(structure.atoms)
+        finding = analyzed(structure.atoms)
         complete = len(finding.defects) == structure.count
         site = complete and _distance(finding.defects, structure) < SAME_SITE
         types = complete and all(_same_type(defect, structure) for defect in finding.defects)
@@ -122,7 +122,7 @@ def wrong(answers: pd.DataFrame) -> pd.DataFrame:
     return answers[~correct | (defective & ~named)].drop(columns="probability")
 
 
-def _analyzed(atoms: Atoms) -> Finding:
+def analyzed(atoms: Atoms) -> Finding:
     """Return what the lattice tells of a structure; a failure is an undecided structure."""
     try:
         return analyze(atoms)

@@ -111,7 +111,7 @@ class Networks:
     def _answers(self, atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Probability of each network [networks], and mean score of each site [sites]."""
         size = self.networks[0].settings
-        graphs = graph_set([_unlabeled(atoms)], self.graph, size.n_convolutions)
+        graphs = graph_set([unlabeled(atoms)], self.graph, size.n_convolutions)
         dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians, merge=True)
         only = np.array([0])
         batch = dataset.batch(only, gradients=False)
@@ -143,7 +143,7 @@ def _obstacle(atoms: Atoms) -> str:
     return ""
 
 
-def _unlabeled(atoms: Atoms) -> DefectStructure:
+def unlabeled(atoms: Atoms) -> DefectStructure:
     """Structure in the form that graphs are made from, with nothing known of its defects."""
     whole = atoms.copy()
     whole.cell = complete_cell(atoms.cell.array, atoms.pbc, atoms.positions)

@@ -1,0 +1,282 @@
+"""Real cells with labels: what the lattice and the trained networks tell of them.
+
+A file is extended XYZ, compressed or not; `info["defects"]` of a frame is a JSON list of its
+defects (`kind`, `name`, and `position` in Å where it is known), empty for a pristine frame,
+`info["host"]` the formula of its host and `info["name"]` what it is a relaxation or a trajectory
+of. Networks that were trained on the host's formula are not asked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation import statistics
+from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
+from defectpool.evaluation.localization import FIRST_SHELL, methods, site_scores
+from defectpool.evaluation.second_opinion import unlabeled
+from defectpool.graphs.graph_set import graph_set
+from defectpool.network.model_file import graph_settings, load_models
+from defectpool.network.pooling import Sites
+from defectpool.network.site_network import SiteNetwork
+from defectpool.runtime.disk import reading_error
+from defectpool.runtime.hashing import seed as seed_of
+from defectpool.structures.defect_labels import DEFECT_TYPES, DefectLabel
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from defectpool.lattice import Host
+    from defectpool.network.cgcnn import CrystalGraphNetwork
+
+# Consecutive frames of a trajectory are nearly the same: so many are one for the intervals.
+BLOCK = 25
+
+# Noise in Å on the recovered pristine supercells of files that hold no pristine frame.
+NOISE = (0.01, 0.03, 0.05)
+
+ANSWERS = ("set", "group", "host", "label", "probability", "site_correct", "type_correct")
+
+
+@dataclass(frozen=True)
+class RealCell:
+    """A structure with its labels.
+
+    Attributes
+    ----------
+    atoms
+        The structure.
+    set
+        File that it comes from, without suffixes; with the noise where it was added.
+    group
+        Cells of one group are correlated: the states of one defect, 25 frames of a trajectory.
+    host
+        Formula of the host.
+    defects
+        Labels; a position is empty where it is unknown.
+    """
+
+    atoms: Atoms
+    set: str
+    group: str
+    host: str
+    defects: tuple[DefectLabel, ...]
+
+
+def read_cells(folder: Path) -> list[RealCell]:
+    """Read the labeled cells of all files of a folder, by name.
+
+    Raises
+    ------
+    DefectpoolError
+        The folder has no such file, or a frame has no labels.
+    """
+    paths = sorted([*folder.glob("*.xyz"), *folder.glob("*.xyz.gz")])
+    if not paths:
+        raise DefectpoolError(f"{folder}: there is no .xyz or .xyz.gz file in it")
+    return [cell for path in paths for cell in _read(path)]
+
+
+def _read(path: Path) -> Iterator[RealCell]:
+    from ase.io import read
+
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            frames = read(file, index=":", format="extxyz")
+        for number, atoms in enumerate(frames):
+            info = atoms.info
+            block = f":{number // BLOCK}" if "frame" in info else ""
+            defects = tuple(
+                DefectLabel(one["kind"], one["name"], tuple(one.get("position", ())))
+                for one in json.loads(info["defects"])
+            )
+            stem = path.name.partition(".")[0]
+            yield RealCell(atoms, stem, f"{info.get('name', number)}{block}", info["host"], defects)
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise reading_error(error, path) or DefectpoolError(
+            f"{path}: no extended XYZ with info['defects'] and info['host'] ({error!r})"
+        ) from error
+
+
+def with_noisy_pristine(cells: Sequence[RealCell], copies: int = 30) -> list[RealCell]:
+    """Cells, and pristine ones where a file has none: recovered by the lattice, with static noise.
+
+    Without them nothing would be known of false alarms. The noise is Gaussian along each axis.
+    """
+    found = list(cells)
+    for name in dict.fromkeys(cell.set for cell in cells):
+        of_set = [cell for cell in cells if cell.set == name]
+        if any(not cell.defects for cell in of_set):
+            continue
+        hosts = (analyzed(cell.atoms).host for cell in of_set)
+        host = next((one for one in hosts if one is not None), None)
+        if host is None:
+            continue
+        for sigma in NOISE:
+            for copy in range(copies):
+                atoms = _pristine(host)
+                random = np.random.default_rng(seed_of("noise", name, sigma, copy))
+                atoms.positions += random.normal(0, sigma, atoms.positions.shape)
+                label = f"{name}, pristine, {sigma:g} Å"
+                found.append(RealCell(atoms, label, str(copy), of_set[0].host, ()))
+    return found
+
+
+def _pristine(host: Host) -> Atoms:
+    from ase import Atoms
+
+    return Atoms(
+        host.pristine_numbers, host.pristine_positions, cell=host.pristine_cell, pbc=host.pbc
+    )
+
+
+def lattice_answers(cells: Iterable[RealCell]) -> pd.DataFrame:
+    """Answers of the lattice, one row a cell (`ANSWERS`); undecided counts as wrong."""
+    rows = []
+    for cell in cells:
+        finding = analyzed(cell.atoms)
+        defective = finding.verdict == "defective"
+        if finding.verdict == "undecided":
+            defective = not cell.defects
+        places = [np.array(defect.position) for defect in finding.defects]
+        site = all(any(_apart(cell, p, one) < SAME_SITE for p in places) for one in cell.defects)
+        names = sorted(defect.name for defect in finding.defects)
+        same = names == sorted(one.name for one in cell.defects)
+        rows.append(_row(cell, float(defective), site, same))
+    return pd.DataFrame(rows, columns=list(ANSWERS))
+
+
+def network_answers(
+    cells: Sequence[RealCell], model: Path, predictions: pd.DataFrame
+) -> pd.DataFrame:
+    """Answers of the networks of a run that did not train on a cell's host, one row a cell.
+
+    The probability is the mean over these networks, the site the one with the highest mean score,
+    its type, for networks with a class for every site, that of its largest mean logit.
+
+    Parameters
+    ----------
+    cells
+        The cells.
+    model
+        `model.pt` of a run.
+    predictions
+        Predictions of the run, which tell the fold in which each formula was tested.
+    """
+    networks, settings = load_models(model), graph_settings(model)
+    size = networks[0][2].settings
+    tested = predictions[["repeat", "fold", "formula"]].drop_duplicates()
+    folds = {host: set(map(tuple, part[["repeat", "fold"]].to_numpy().tolist()))
+             for host, part in tested.groupby("formula")}  # fmt: skip
+    rows = []
+    for cell in cells:
+        asked = [
+            network
+            for repeat, fold, network in networks
+            if (repeat, fold) in folds.get(cell.host, {(repeat, fold)})
+        ]
+        graphs = graph_set([unlabeled(cell.atoms)], settings, size.n_convolutions)
+        dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
+        rows.append(_row(cell, *_answer(cell, asked, dataset, graphs.site_class)))
+    return pd.DataFrame(rows, columns=list(ANSWERS))
+
+
+def _answer(
+    cell: RealCell,
+    networks: Sequence[CrystalGraphNetwork],
+    dataset: CPUDataset,
+    site_class: NDArray[np.int32],
+) -> tuple[float, bool, bool | None]:
+    """Mean probability of some networks, and whether site and type of the best site are right."""
+    batch = dataset.batch([0], gradients=False)
+    method = methods(networks[0].pooling)[0]
+    with torch.inference_mode():
+        probability = float(torch.stack([n(batch).double().sigmoid() for n in networks]).mean())
+    scores = torch.stack([site_scores(network, batch, method) for network in networks]).mean(0)
+    site = int(np.argmax(scores.numpy()[site_class]))
+    nearest = _nearest(cell, site)
+    kinds = None
+    if isinstance(networks[0], SiteNetwork):
+        with torch.inference_mode():
+            logits = torch.stack(
+                [n.site_logits(Sites(n.rows(batch), batch)) for n in networks]  # type: ignore[operator]
+            ).mean(0)
+        kind = DEFECT_TYPES[int(logits[site_class[site], 1:].argmax())]
+        known = [nearest] if nearest else cell.defects
+        kinds = any(kind == defect.kind for defect in known)
+    return probability, nearest is not None, kinds
+
+
+def _nearest(cell: RealCell, site: int) -> DefectLabel | None:
+    """Defect that a site belongs to: its atom, or the neighbors of a vacancy."""
+    for defect in cell.defects:
+        if not defect.position:
+            continue
+        distances = np.array([_apart(cell, p, defect) for p in cell.atoms.positions])
+        reach = FIRST_SHELL * distances.min() if defect.kind == "vacancy" else SAME_SITE
+        if distances[site] <= max(reach, SAME_SITE):
+            return defect
+    return None
+
+
+def _apart(cell: RealCell, position: NDArray[np.float64], defect: DefectLabel) -> float:
+    """Distance in Å of a position from a defect; 0 where it is unknown where that is."""
+    from ase.geometry import find_mic
+
+    if not defect.position:
+        return 0.0
+    vector = np.asarray(position) - np.array(defect.position)
+    return float(find_mic(vector, cell.atoms.cell, cell.atoms.pbc)[1])
+
+
+def _row(cell: RealCell, probability: float, site: bool, kind: bool | None) -> tuple[Any, ...]:
+    located = bool(cell.defects) and all(defect.position for defect in cell.defects)
+    return (
+        cell.set,
+        cell.group,
+        cell.host,
+        int(bool(cell.defects)),
+        probability,
+        float(site) if located else nan,
+        float(kind) if cell.defects and kind is not None else nan,
+    )
+
+
+def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
+    """Shares of correct answers by set, with 95 % intervals over groups.
+
+    Returns
+    -------
+    DataFrame
+        One row a set and label: set, label (1 defective, 0 pristine), n_cells, n_groups, and
+        accuracy, site_accuracy and type_accuracy with `_low` and `_high`; empty where there is
+        nothing to judge.
+    """
+    rows = []
+    for (name, label), part in answers.groupby(["set", "label"], sort=False):
+        row = {"set": name, "label": label, "n_cells": len(part)}
+        row["n_groups"] = part["group"].nunique()
+        right = part.assign(structure=np.arange(len(part)).astype(str))
+        right["host"] = right["group"]
+        row |= statistics.accuracy(right, resamples).columns("accuracy")
+        for column in ("site", "type"):
+            known = right.dropna(subset=f"{column}_correct")
+            estimate = statistics.Estimate(nan, nan, nan)
+            if len(known):
+                judged = known.assign(probability=known[f"{column}_correct"], label=1)
+                estimate = statistics.accuracy(judged, resamples)
+            row |= estimate.columns(f"{column}_accuracy")
+        rows.append(row)
+    return pd.DataFrame(rows)
