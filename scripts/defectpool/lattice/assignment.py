@@ -67,17 +67,12 @@ def _matching(sites: Ints, cost: Floats) -> Ints:
     columns = columns.reshape(sites.shape)
     n, m = len(sites), len(used)
     allowed = np.isfinite(cost)
-    rows = np.repeat(np.arange(n), sites.shape[1]).reshape(sites.shape)
-    graph = csr_array(
-        (
-            np.concatenate([cost[allowed], np.full(n, UNSEATED)]) + 1.0,  # 0 would be no edge
-            (
-                np.concatenate([rows[allowed], np.arange(n)]),
-                np.concatenate([columns[allowed], m + np.arange(n)]),
-            ),
-        ),
-        shape=(n, m + n),
-    )
+    edges = np.column_stack([allowed, np.ones(n, dtype=bool)])  # the last is to stay without
+    data = np.column_stack([cost, np.full(n, UNSEATED)])[edges] + 1.0  # 0 would be no edge
+    columns = np.column_stack([columns, m + np.arange(n)])[edges]
+    ends = np.concatenate([[0], np.cumsum(edges.sum(axis=1))])
+    graph = csr_array((data, columns, ends), shape=(n, m + n))
+    graph.sort_indices()
     matched, taken = min_weight_full_bipartite_matching(graph)
     found = np.full(n, -1, dtype=np.int64)
     inside = taken < m

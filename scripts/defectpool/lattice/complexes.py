@@ -69,6 +69,8 @@ def find_complexes(
 
 def _groups(places: Floats, host: Host) -> list[list[int]]:
     """Members of each group of defects that short distances link, in order."""
+    if len(places) == 1:
+        return [[0]]
     reach = TOGETHER * host.shortest_bond
     tree = PeriodicTree(places, host.pristine_cell, host.pbc, reach)
     k = min(16, len(tree.rows))
