@@ -45,8 +45,9 @@ def assign(
     foreign = ~np.isin(numbers, site_numbers)
     reach = np.where(foreign, FOREIGN_CUTOFF, CUTOFF)
     cost = squared + np.where(match, 0.0, MISMATCH)
-    taken = np.isin(sites, site_of_atom[site_of_atom >= 0])
-    cost[(sites < 0) | taken | (squared > reach[:, None] ** 2)] = np.inf
+    taken = np.zeros(len(site_numbers), dtype=bool)
+    taken[site_of_atom[site_of_atom >= 0]] = True
+    cost[(sites < 0) | taken[sites] | (squared > reach[:, None] ** 2)] = np.inf
     solve = _matching if len(open_atoms) <= MANY else _greedy
     site_of_atom[open_atoms] = solve(sites[open_atoms], cost[open_atoms])
     return site_of_atom, _displacements(site_of_atom, sites, vectors)

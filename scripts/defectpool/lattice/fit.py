@@ -141,12 +141,25 @@ def fitted(crystal: Crystal, lattice: Lattice, best: float = np.inf) -> Fit:
 
     The basis of a fit that is far from the best one is not refined.
     """
+    if lattice.size == 1:
+        return _as_it_is(crystal, lattice)
     lattice = reduced(lattice, crystal.pbc)
     basis = find_basis(crystal, lattice)
     fit = _compared(crystal, lattice, basis)
-    if lattice.size == 1 or not len(basis.numbers) or fit.bits > FAR * best:
+    if not len(basis.numbers) or fit.bits > FAR * best:
         return fit
     return _compared(crystal, lattice, _centered(lattice, basis, fit))
+
+
+def _as_it_is(crystal: Crystal, lattice: Lattice) -> Fit:
+    """Fit of the given cell, in which each atom is a site of its own."""
+    n = len(crystal.numbers)
+    scaled = crystal.positions @ np.linalg.inv(lattice.cell)
+    volume = abs(float(np.linalg.det(lattice.cell)))
+    bits = n * site_bits(volume, crystal.n_species)
+    basis, none = Basis(crystal.numbers, scaled), np.zeros((n, 3))
+    numbers, positions = crystal.numbers, crystal.positions
+    return Fit(lattice, basis, numbers, positions, np.arange(n), none, 0, 0, bits)
 
 
 def _compared(crystal: Crystal, lattice: Lattice, basis: Basis) -> Fit:

@@ -199,7 +199,7 @@ def _projection(gram: list[list[float]], i: int, others: list[int]) -> list[floa
 
 def wrapped(scaled: Floats, pbc: NDArray[np.bool_]) -> Floats:
     """Fractional coordinates brought into [0, 1) along periodic axes, same shape."""
-    inside = np.where(pbc, scaled - np.floor(scaled), scaled)
+    inside = scaled - np.floor(scaled) * pbc
     return np.where(pbc & (inside >= 1), 0.0, inside)
 
 
@@ -289,11 +289,12 @@ class PeriodicTree:
 def _with_images(scaled: Floats, rows: Ints, axis: int, pad: float) -> tuple[Floats, Ints]:
     """Points and their images along one axis that lie within `pad` of the cell."""
     points, owners = [scaled], [rows]
+    places = scaled[:, axis]
     for shift in range(-int(np.ceil(pad)), int(np.ceil(pad)) + 1):
-        moved = scaled[:, axis] + shift
-        near = (moved > -pad) & (moved < 1 + pad)
-        if shift and near.any():
-            images = scaled[near].copy()
+        if shift:  # images above the cell can only be too high, those below too low
+            inside = places < 1 + pad - shift if shift > 0 else places > -pad - shift
+            near = np.flatnonzero(inside)
+            images = scaled[near]
             images[:, axis] += shift
             points.append(images)
             owners.append(rows[near])
