@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from defectpool.lattice.geometry import Floats, Ints, PeriodicTree
 
@@ -64,6 +62,10 @@ def _matching(sites: Ints, cost: Floats) -> Ints:
     """Least-cost matching of atoms to sites or, at a higher cost, to none, [m]."""
     if not len(sites):
         return np.zeros(0, dtype=np.int64)
+    # half a second of a cold start, and most structures need no matching
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     used, columns = np.unique(sites, return_inverse=True)
     columns = columns.reshape(sites.shape)
     n, m = len(sites), len(used)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 VACUUM = 5.0  # Å; a gap this wide within a cell is the vacuum of a layer that was wrapped
 
@@ -228,6 +227,8 @@ class PeriodicTree:
         reach: float,
         labels: Ints | None = None,
     ) -> None:
+        from scipy.spatial import cKDTree  # not needed where findings are only read
+
         self.cell, self.pbc, self.reach = cell, pbc, reach
         self.inverse = np.linalg.inv(cell)
         scaled = wrapped(positions @ self.inverse, pbc)

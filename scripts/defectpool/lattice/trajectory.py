@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from defectpool.lattice.assignment import assign
 from defectpool.lattice.comparison import Defect, defects_of, places_of
@@ -199,6 +198,8 @@ def _nearest_pairs(gone: list[Defect], new: list[Defect], host: Host) -> list[tu
     """Pairs of vanished and appeared defects of one name with the least total distance."""
     if not gone or not new:
         return []
+    from scipy.optimize import linear_sum_assignment
+
     far = REACH * host.shortest_bond
     distance = np.array([[_distance(a, b, host) for b in new] for a in gone])
     same = np.array([[a.name == b.name for b in new] for a in gone])
