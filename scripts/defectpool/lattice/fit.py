@@ -68,8 +68,9 @@ def best_fits(crystal: Crystal, lattices: list[Lattice]) -> list[Fit]:
 
     A lattice is not fitted if its basis and the atoms that its translations miss take more bits
     than the best fit, or if it lies within a fitted lattice whose superstructure it would be, and
-    the estimate of this is longer. At last the best lattice is compared with its own superstructures, so that one which is too
-    symmetric is noticed even if its translations were not.
+    the estimate of this is longer. At last the best lattice is compared with its own
+    superstructures, so that one which is too symmetric is noticed even if its translations were
+    not.
     """
     fits: list[Fit] = []
     failures = 0
