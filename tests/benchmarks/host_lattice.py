@@ -231,25 +231,26 @@ def cells(hosts: Iterator[tuple[str, Atoms]], seed: int, sizes: tuple[int, ...])
         noise = NOISE[(number // len(TYPES)) % len(NOISE)]
         repeats = np.where(host.pbc, rng.choice(sizes, 3), 1)
         if all(host.pbc):
-            repeats = _modest(host, repeats)
+            repeats = modest(host, repeats)
         atoms = Atoms(host.numbers, host.positions, cell=host.cell, pbc=host.pbc) * repeats
         atoms.positions += rng.uniform(-4, 4, 3) * atoms.pbc
-        yield _with_defects(name, label, noise, atoms, rng)
+        types = {"pair": list(rng.choice(TYPES[1:5], 2)), "pristine": []}.get(label, [label])
+        yield with_defects(name, label, types, noise, atoms, rng)
 
 
-def _modest(host: Atoms, repeats: np.ndarray) -> np.ndarray:
-    """Repeats of a bulk cell that give 40 to 700 atoms, two or more along each axis."""
+def modest(host: Atoms, repeats: np.ndarray, most: int = 700) -> np.ndarray:
+    """Repeats of a bulk cell that give at most so many atoms, but two along each axis."""
     repeats = np.clip(repeats, 2, None)
-    while len(host) * np.prod(repeats) > 700 and repeats.max() > 2:
+    while len(host) * np.prod(repeats) > most and repeats.max() > 2:
         repeats[np.argmax(repeats)] -= 1
     return repeats
 
 
-def _with_defects(
-    name: str, label: str, noise: float, atoms: Atoms, rng: np.random.Generator
+def with_defects(
+    name: str, label: str, types: list[str], noise: float, atoms: Atoms, rng: np.random.Generator
 ) -> Case:
+    """Cell with a defect of each of these types, displaced and in a new order."""
     species = sorted(set(atoms.numbers.tolist()))
-    types = {"pair": list(rng.choice(TYPES[1:5], 2)), "pristine": []}.get(label, [label])
     ideal = atoms.copy()
     sites = rng.permutation(len(atoms))[: len(types)]
     numbers = atoms.numbers.copy()
