@@ -48,7 +48,7 @@ def displacements(table: pd.DataFrame, paths: Sequence[Path]) -> None:
     models = sorted(table["model"].unique(), key=lambda name: _of(table, name)[FAR].mean())
     models = models or ["none"]
     with plot_style():
-        figure, grid = panels(len(models), 2, 7, 0.8 + 1.1 * len(models), sharex=True)
+        figure, grid = panels(len(models), 2, 7, 0.8 + 1.35 * len(models), sharex=True)
         for axes_of_model, model in zip(grid, models, strict=True):
             for axes, key in zip(axes_of_model, TITLES, strict=True):
                 for name, (low, high) in MEASURED[key].items():
