@@ -76,7 +76,7 @@ container: env
 # Pin what pyproject.toml asks for. Pins that still fit are kept; `make lock UPGRADE=--upgrade`
 # takes the newest releases.
 lock: env
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --excludes envs/torch.txt \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra workflow --group dev --excludes envs/torch.txt \
 		--universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
 		--custom-compile-command "make lock" --output-file envs/requirements.txt
 

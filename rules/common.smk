@@ -67,11 +67,17 @@ def placed(path):
 
 def structures_of(wildcards):
     """Return the keys that a type of defect reads: a new interstitial redoes no vacancy."""
-    unread = {"substitution", "interstitial", "interstitial_sites", "min_separation"}
-    if wildcards.defect == "substitution":
-        unread -= {"substitution"}
-    elif wildcards.defect == "interstitial":
-        unread = {"substitution"}
+    of_interstitials = {"interstitial", "interstitial_sites", "min_separation"}
+    read = {
+        "substitution": {"substitution"},
+        "interstitial": of_interstitials,
+        "complex": {"substitution", "complexes", *of_interstitials},
+        "dense": {"substitution", "concentration", *of_interstitials},
+    }
+    unread = set.union(*read.values()) - read.get(wildcards.defect, set())
+    if wildcards.defect in ("complex", "dense"):
+        unread |= {"count"}
+    unread |= {"keep_failed"}  # read by the relaxation alone
     return settings("structures", exclude=unread)
 
 
@@ -229,11 +235,12 @@ def labels_of(run):
 
 def say_what_is_left_out():
     """Print how many structures of the source are used, and which defects could not be built."""
-    from defectpool.materials.notes import selection_note, skipped_note
+    from defectpool.materials.notes import failed_note, selection_note, skipped_note
 
     for note in (
         selection_note(Path("results/materials")),
         skipped_note(Path("results/structures")),
+        failed_note(Path("results/relaxed")) if SETTINGS.structures.relaxes else "",
     ):
         if note:
             print(note, file=sys.stderr)

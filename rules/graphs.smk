@@ -3,7 +3,7 @@
 
 rule build_graphs:
     input:
-        "results/structures/{defect}/{supercell}/{shard}.xyz.gz",
+        STRUCTURES,
     output:
         "results/graphs/{defect}/{supercell}/{shard}.h5",
     log:

@@ -15,6 +15,13 @@ defectpool_full       structures in memory          graphs without compression
 defectpool_single     structures in memory          compressed graphs, one structure a call
 defectpool_cif        a CIF file                    torch_geometric Data (cif_to_graph)
 cif                   a CIF file                    a pymatgen Structure: what parsing alone takes
+
+With atoms displaced by 0.05 Å and all neighbors within 5 Å, at 4x4 and 6x6:
+
+displaced             structures in memory          compressed graphs (nothing is merged)
+displaced_full        structures in memory          graphs without compression
+displaced_pymatgen    a pymatgen Structure          its neighbor list alone
+displaced_vesin       ASE Atoms                     vesin's neighbor list alone, if installed
 """
 
 import csv
@@ -25,10 +32,13 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
+
+import numpy as np
 
 from defectpool.config import GraphSettings, StructuresSettings
 from defectpool.graphs.graph_set import graph_set
@@ -41,6 +51,7 @@ from defectpool.structures.structure_files import DefectStructure, read_structur
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPERCELLS = {"2x2": 120, "4x4": 40, "6x6": 20, "8x8": 10, "12x12": 5}  # hosts for each
+DISPLACED = ("4x4", "6x6")
 ROUNDS = 3
 TURNS = 5
 TURN = 1.0  # seconds that a turn takes at least
@@ -127,6 +138,33 @@ def measure(structures: Sequence[DefectStructure], folder: Path) -> dict[str, fl
     return {name: 1e3 * seconds / len(structures) for name, seconds in shortest(tasks).items()}
 
 
+def measure_displaced(structures: Sequence[DefectStructure]) -> dict[str, float]:
+    """Milliseconds a structure for graphs of all neighbors of displaced atoms."""
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    random = np.random.default_rng(0)
+    displaced = []
+    for structure in structures:
+        atoms = structure.atoms.copy()
+        atoms.positions += random.normal(scale=0.05, size=atoms.positions.shape)
+        displaced.append(replace(structure, atoms=atoms))
+    parsed = [AseAtomsAdaptor.get_structure(structure.atoms) for structure in displaced]
+    settings = GraphSettings(radius=5.0, max_neighbors=None)
+    full = settings.model_copy(update={"compression": False})
+    tasks: dict[str, Callable[[], object]] = {
+        "displaced": lambda: graph_set(displaced, settings, ROUNDS),
+        "displaced_full": lambda: graph_set(displaced, full, ROUNDS),
+        "displaced_pymatgen": lambda: [one.get_neighbor_list(5.0) for one in parsed],
+    }
+    if find_spec("vesin"):
+        from vesin import ase_neighbor_list
+
+        tasks["displaced_vesin"] = lambda: [
+            ase_neighbor_list("ijSd", one.atoms, 5.0) for one in displaced
+        ]
+    return {name: 1e3 * seconds / len(structures) for name, seconds in shortest(tasks).items()}
+
+
 def main() -> None:
     """Measure all supercells, write the table and print it with ratios."""
     warnings.simplefilter("ignore")
@@ -138,11 +176,14 @@ def main() -> None:
         structures = vacancies(supercell, chosen[:: len(chosen) // count][:count])
         with tempfile.TemporaryDirectory() as scratch:
             times = measure(structures, Path(scratch))
+        if supercell in DISPLACED:
+            times |= measure_displaced(structures)
         rows += [(supercell, name, f"{value:.4f}") for name, value in sorted(times.items())]
         sites = sum(len(s.atoms) for s in structures) / len(structures)
         print(f"{supercell:>6} {len(structures):4} structures, {sites:.0f} sites")
         for name, value in times.items():
             reference = "cgcnn2_parsed" if name.endswith(("_parsed", "_full")) else "cgcnn2"
+            reference = "displaced_pymatgen" if name.startswith("displaced") else reference
             print(f"       {name:18} {value:8.3f} ms {times[reference] / value:8.1f} x {reference}")
     with (
         replacing(folder / "structure_to_graph.csv") as path,

@@ -77,7 +77,7 @@ def graphs(
     rounds: int = 3,
     shells: str = "truncated",
     radius: float = 6.0,
-    max_neighbors: int = 12,
+    max_neighbors: int | None = 12,
 ) -> GraphSet:
     settings = GraphSettings(
         radius=radius, max_neighbors=max_neighbors, shells=shells, compression=compression

@@ -96,9 +96,11 @@ def slow_mix(value: int) -> int:
 
 
 def slow_edges(
-    c: Crystal, radius: float, max_neighbors: int, shells: str, tolerance: float
+    c: Crystal, radius: float, max_neighbors: int | None, shells: str, tolerance: float
 ) -> list[list[tuple[float, int, tuple[float, ...]]]]:
     """The neighbors of each site that its graph has."""
+    if max_neighbors is None:
+        return slow_neighbors(c, radius)
     complete = []
     lasts = []
     for near in slow_neighbors(c, radius):

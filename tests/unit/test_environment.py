@@ -38,7 +38,10 @@ def pins():
 def direct():
     """Return the requirements of the package, of its extras and of the development groups."""
     project = PYPROJECT["project"]
-    groups = [*project["optional-dependencies"].values(), *PYPROJECT["dependency-groups"].values()]
+    extras = project["optional-dependencies"]
+    # potentials are in no lock: the default campaign needs none
+    groups = [lines for name, lines in extras.items() if name not in ("relax", "sevennet")]
+    groups += PYPROJECT["dependency-groups"].values()
     lines = list(project["dependencies"])
     for group in groups:
         lines += [line for line in group if isinstance(line, str)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from defectpool.graphs import refinement
 from defectpool.graphs.compression import compress, uncompressed
-from defectpool.graphs.crystal_graph import distance_bins, edges_of
+from defectpool.graphs.crystal_graph import distance_bins, edges_of, no_site_repeats, quotients
 from defectpool.graphs.refinement import mix, refine
 
 LAYERS = layers()
@@ -169,3 +169,39 @@ def test_mix_is_splitmix64():
     states = np.array([0, gamma, 2 * gamma % 2**64], dtype=np.uint64)
     expected = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
     assert mix(states).tolist() == expected
+
+
+def ideal_and_displaced():
+    """Ideal, displaced and ideal cells of several layers, and a cell displaced in one atom."""
+    random = np.random.default_rng(0)
+    cells = []
+    for name in ("MoS2", "GeSeSnS", "NaCl"):
+        ideal = vacancy(LAYERS[name], 4)
+        moved, nearly = ideal.copy(), LAYERS[name].repeat((7, 7, 1))
+        moved.positions += random.normal(scale=0.05, size=moved.positions.shape)
+        nearly.positions[3] += 0.1
+        cells += [ideal, moved, moved.repeat((2, 1, 1)), nearly]
+    return [crystal(atoms) for atoms in cells]
+
+
+@pytest.mark.parametrize("max_neighbors", [12, None])
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_what_is_not_refined_is_compressed_alike(max_neighbors, rounds):
+    crystals = ideal_and_displaced()
+    ours = quotients(crystals, 5.0, max_neighbors, "complete", 0.001, rounds)
+    edges = edges_of(crystals, 5.0, max_neighbors, "complete", 0.001)
+    graph = np.repeat(np.arange(len(crystals)), [len(c.numbers) for c in crystals])
+    numbers = np.concatenate([c.numbers for c in crystals])
+    bins = distance_bins(edges.distance, 0.001)
+    plain = compress(graph * 128 + numbers, edges.target, edges.source, bins, rounds)
+    for key, values in vars(plain).items():
+        assert np.array_equal(values, getattr(ours, key)), key
+
+
+def test_only_displaced_cells_have_no_site_that_repeats():
+    crystals = ideal_and_displaced()
+    edges = edges_of(crystals, 5.0, None, "truncated", 0.001)
+    graph = np.repeat(np.arange(len(crystals)), [len(c.numbers) for c in crystals])
+    numbers = np.concatenate([c.numbers for c in crystals])
+    found = no_site_repeats(graph, numbers, edges, distance_bins(edges.distance, 0.001))
+    assert found.tolist() == [False, True, False, False] * 3

@@ -41,7 +41,7 @@ def listed(c, edges, name=lambda site: site):
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("shells", ["truncated", "complete"])
-@pytest.mark.parametrize("max_neighbors", [4, 12])
+@pytest.mark.parametrize("max_neighbors", [4, 12, None])
 def test_edges_as_chosen_one_by_one(name, shells, max_neighbors):
     for atoms in (LAYERS[name], vacancy(LAYERS[name], 2)):
         c = crystal(atoms)

@@ -283,3 +283,13 @@ def test_as_a_torch_geometric_object(structures):
     assert small.node_multiplicity.sum() == len(structures[1].atoms)
     times = small.edge_multiplicity * small.node_multiplicity[small.edge_index[1]]
     assert times.sum() == full.edge_offset[2] - full.edge_offset[1]
+
+
+def test_all_neighbors_within_the_radius(tmp_path, structures):
+    settings = GraphSettings(radius=4.0, max_neighbors=None)
+    write_shard(tmp_path / "000.h5", structures, settings, 3)
+    read = read_shards([tmp_path / "000.h5"])
+    assert_equal(read, graph_set(structures, settings, 3))
+    assert read.settings["max_neighbors"] is None
+    few = graph_set(structures, GraphSettings(radius=4.0, max_neighbors=3), 3)
+    assert few.edge_multiplicity.sum() < read.edge_multiplicity.sum()

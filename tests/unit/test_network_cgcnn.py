@@ -46,10 +46,10 @@ def assert_same(one, two, tolerance=1e-10):
         )
 
 
-def compare(examples, pooling, convolution, shells, size=SMALL):
+def compare(examples, pooling, convolution, shells, size=SMALL, **options):
     """Outputs, gradients and running statistics of the plain network and of ours, in all ways."""
-    compressed = graphs(examples, shells=shells, rounds=size.n_convolutions)
-    full = graphs(examples, shells=shells, compression=False)
+    compressed = graphs(examples, shells=shells, rounds=size.n_convolutions, **options)
+    full = graphs(examples, shells=shells, compression=False, **options)
     chosen = np.arange(len(full.label))[::-1]
     plain = make(pooling, convolution, size)
     rows = Full.of(full, chosen)
@@ -83,6 +83,11 @@ def compare(examples, pooling, convolution, shells, size=SMALL):
 def test_equals_the_plain_network(pooling, convolution):
     examples = pair(0, "vacancy", 3) + pair(1, "substitution", 2) + pair(4, "interstitial", 2)
     compare(examples, pooling, convolution, "truncated")
+
+
+def test_all_neighbors_of_displaced_atoms():
+    examples = pair(0, "vacancy", 2, rattle=0.05) + pair(1, "interstitial", 2)
+    compare(examples, "max", "gated", "truncated", max_neighbors=None)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -53,6 +53,7 @@ def test_a_site_in_one_file(clone, site, train, graphs):
         assert {key: found.get(key) for key in expected} == expected
     assert ("gpu" in resources(text, "train")) is ("gpu" in train)
     assert "gpu" not in resources(text, "build_graphs")
+    assert "relax_structures" not in text
     if site and "partition" not in site:
         assert "slurm_partition" not in resources(text, "build_graphs")
 
@@ -70,6 +71,14 @@ def test_every_rule_that_trains_gets_the_gpu(clone, site, expected):
         assert {key: found.get(key) for key in expected} == expected
     for rule in ("build_graphs", "generalize"):
         assert not {"gpu", "gres"} & resources(text, rule).keys()
+
+
+def test_a_relaxation_gets_the_gpu(clone):
+    clone.configure(**TINY | {"structures": {"displacements": ["none", "relaxed"]}})
+    done = clone.run("-n", "--profile", "profiles/slurm", "--configfile", "my.yaml")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert resources(text, "relax_structures")["gpu"] == "1"
 
 
 def test_the_example_is_a_site(clone):

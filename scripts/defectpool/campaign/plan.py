@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from defectpool.config import Config
+from defectpool.config import Config, needs_calculator
 from defectpool.errors import DefectpoolError
 from defectpool.runtime.hashing import shard_labels
 from defectpool.supercell_labels import cells
@@ -24,6 +24,8 @@ SITES = 6.0
 ALL = {"vacancy": 2.6, "antisite": 3.5, "substitution": 5.2, "interstitial": 12.0}
 # From host to graph, one core: milliseconds a structure, and more for each of its sites.
 BUILD_MS, BUILD_MS_SITE = 2.0, 0.03
+# Seconds of a relaxation or of dynamics for each site, one core (CHGNet, 63 steps).
+RELAX_SITE = 0.25
 # Bytes a structure (gzipped text and graph), and more for each of its sites.
 BYTES, BYTES_SITE = 600.0, 14.0
 # A training step, forward and backward, one core: exact compression makes large supercells cost
@@ -184,7 +186,10 @@ def calibration(
 
 def _structures(config: Config, hosts: int, defect: str) -> float:
     choose = config.structures.choose
-    return 2.0 * hosts * (ALL[defect] if choose == "all" else min(choose, ALL[defect]))
+    most = ALL.get(defect)
+    if most is None:  # complexes and dense cells: as many as are asked for
+        return 2.0 * hosts * (1 if choose == "all" else choose)
+    return 2.0 * hosts * (most if choose == "all" else min(choose, most))
 
 
 def jobs_of(config: Config, hosts: int, rates: Mapping[str, float], device: str) -> Iterator[Job]:
@@ -199,7 +204,7 @@ def jobs_of(config: Config, hosts: int, rates: Mapping[str, float], device: str)
     device
         Device of the training: cpu or gpu.
     """
-    training = config.training
+    training, models = config.training, config.structures.displacements
     # each fold trains on all but one of the parts and evaluates two more at a third of the cost
     passes = training.repeats * training.epochs * (training.folds - 1 + 0.4)
     yield Job("select_materials", (), 0.01 * hosts)
@@ -208,6 +213,10 @@ def jobs_of(config: Config, hosts: int, rates: Mapping[str, float], device: str)
         build = structures * (BUILD_MS + BUILD_MS_SITE * sites) / 1000 / config.shards
         for shard in shard_labels(config.shards):
             yield Job("build_structures", (defect, label, shard), 0.7 * build)
+            if config.structures.relaxes:
+                share = sum(map(needs_calculator, models)) / len(models)
+                relax = share * structures * RELAX_SITE * sites / config.shards
+                yield Job("relax_structures", (defect, label, shard), relax)
             yield Job("build_graphs", (defect, label, shard), 0.3 * build)
         step_ms = STEP_MS + STEP_MS_SITE * min(
             sites, STEP_SITES if config.graph.compression else sites

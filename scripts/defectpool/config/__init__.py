@@ -6,25 +6,44 @@ applied to point defects). `config/config.yaml`, its JSON schema and the table o
 """
 
 from defectpool.config.campaign import Config
-from defectpool.config.hosts import ExamplesSettings, MaterialsSettings, StructuresSettings
+from defectpool.config.displacements import (
+    WORDS,
+    Displacements,
+    DynamicsDisplacements,
+    RelaxedDisplacements,
+    StaticDisplacements,
+    ThermalDisplacements,
+    needs_calculator,
+)
+from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.loading import load
 from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
+from defectpool.config.structures import AlloySettings, ComplexesSettings, StructuresSettings
 from defectpool.config.values import DefectType, Section, Split
 
 __all__ = [
+    "WORDS",
+    "AlloySettings",
+    "ComplexesSettings",
     "Config",
     "DefectType",
+    "Displacements",
+    "DynamicsDisplacements",
     "ExamplesSettings",
     "GeneralizationSettings",
     "GraphSettings",
     "MaterialsSettings",
     "NetworkSettings",
+    "RelaxedDisplacements",
     "ResultsSettings",
     "ScanSettings",
     "Section",
     "Split",
+    "StaticDisplacements",
     "StructuresSettings",
+    "ThermalDisplacements",
     "TrainingSettings",
     "load",
+    "needs_calculator",
 ]

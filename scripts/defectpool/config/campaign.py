@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from defectpool.config.hosts import ExamplesSettings, MaterialsSettings, StructuresSettings
+from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
+from defectpool.config.structures import StructuresSettings
 from defectpool.config.values import (
     Convolution,
     DefectType,
@@ -23,7 +24,9 @@ class Config(Section):
 
     materials: MaterialsSettings = MaterialsSettings()
     defects: Annotated[list[DefectType], Field(min_length=1), AfterValidator(unique)] = Field(
-        ["vacancy", "antisite", "substitution", "interstitial"], description="Types of defects."
+        ["vacancy", "antisite", "substitution", "interstitial"],
+        description="Types of defects; complex: two to five of different types in a cell; dense: a "
+        "share of all sites.",
     )
     supercells: Annotated[list[Supercell], Field(min_length=1), AfterValidator(unique)] = Field(
         ["2x2", "6x6"],

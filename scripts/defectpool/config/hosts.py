@@ -1,4 +1,4 @@
-"""Sections of the configuration on hosts and their structures."""
+"""Sections of the configuration on hosts and the examples that show them."""
 
 from typing import Annotated, Literal
 
@@ -98,74 +98,6 @@ class MaterialsSettings(Section):
                     f"materials.max_{what} is {most}, less than min_{what}, which is {least}"
                 )
         return self
-
-
-class StructuresSettings(Section):
-    """How defects are put into the hosts."""
-
-    choose: Literal["all"] | Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1,
-        description="Defects of a type that are taken from each host: a number, sampled at random, "
-        "or all inequivalent ones.",
-    )
-    seed: Seed = Field(0, description="Seed of the sample.")
-    symprec: float = Field(
-        0.1,
-        gt=0,
-        le=0.5,
-        description="Tolerance of the layer symmetry in Å (C2DB's own is 0.1); spglib can crash "
-        "above 1.",
-    )
-    substitution: list[Species] | Literal["neighbors", "same_group"] = Field(
-        ["H", "Li"],
-        description="Substituting species: a list, or a rule (neighbors in the periodic table, "
-        "same_group).",
-    )
-    interstitial: list[Species] = Field(
-        ["H", "Li", "Ag", "Br"], min_length=1, description="Interstitial species."
-    )
-    interstitial_sites: list[Literal["void", "hollow", "bridge", "adatom"]] = Field(
-        ["void", "hollow", "bridge"],
-        min_length=1,
-        description="Where interstitials sit: void (cage in the layer), hollow (ring of atoms), "
-        "bridge (between two atoms), adatom (on the layer).",
-    )
-    min_separation: float = Field(
-        0.7,
-        ge=0,
-        le=1,
-        description="Smallest distance of an interstitial to an atom, as a share of the sum of "
-        "covalent radii.",
-    )
-    count: int = Field(
-        1,
-        ge=1,
-        le=1000,
-        description="Equal defects in a supercell; where they do not fit, the structure is left "
-        "out.",
-    )
-    min_image_distance: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        description="Smallest distance in Å between a defect and its periodic image, and between "
-        "the defects of one supercell (0: any).",
-    )
-    too_close: Literal["skip", "enlarge"] = Field(
-        "skip",
-        description="Where images are nearer than that: skip the structure, or enlarge the "
-        "supercell without changing its shape.",
-    )
-    rattle: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Standard deviation in Å of Gaussian displacements along x, y and z, the same "
-        "for both structures of a pair (0: none; crystals melt below 1).",
-    )
-    strain: float = Field(
-        0.0, gt=-0.5, lt=1, description="Biaxial strain of the hosts (0.02: 2 % longer a and b)."
-    )
 
 
 class ExamplesSettings(Section):

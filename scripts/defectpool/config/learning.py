@@ -17,12 +17,13 @@ class GraphSettings(Section):
         description="Cutoff radius in Å, 1 to 20: below the length of bonds a graph has no edges, "
         "above there are thousands of neighbors to search.",
     )
-    max_neighbors: int = Field(
+    max_neighbors: int | None = Field(
         12,
         ge=1,
         le=1000,
         description="Nearest neighbors of each site that become edges; fewer where there are not "
-        "so many within the radius.",
+        "so many within the radius. Empty: all within the radius, for displaced atoms (5 Å has "
+        "about 28 of each site).",
     )
     shells: Literal["truncated", "complete"] = Field(
         "truncated",
@@ -34,7 +35,8 @@ class GraphSettings(Section):
     )
     compression: bool = Field(
         True,
-        description="Store sites that the network cannot tell apart as one node (exact).",
+        description="Store sites that the network cannot tell apart as one node (exact); where no "
+        "site repeats another, as in displaced structures, it costs next to nothing.",
     )
 
 

@@ -34,9 +34,13 @@ MESSAGES = {
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
     "literal_error": "must be one of {expected}",
+    "model_attributes_type": "must be a section of keys",
     "model_type": "must be a section of keys",
     "string_pattern_mismatch": "must have the form {pattern}",
     "string_type": "must be text",
+    "missing": "is missing",
+    "too_long": "must have at most {max_length} entries",
+    "tuple_type": "must be a pair",
     "too_short": "must have at least {min_length} entry",
     "value_error": "{error}",
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -26,7 +26,7 @@ MAX_CELLS = 10_000
 # NumPy and torch take seeds of 63 bits.
 MAX_SEED = 2**63 - 1
 
-DefectType = Literal["vacancy", "antisite", "substitution", "interstitial"]
+DefectType = Literal["vacancy", "antisite", "substitution", "interstitial", "complex", "dense"]
 Split = Literal["formula", "random", "element", "prototype"]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
@@ -49,11 +49,22 @@ class Section(BaseModel):
         }
 
 
-def unique(values: list[Any]) -> list[Any]:
-    """Return a list whose values are all different."""
+def unique(values: Any) -> Any:
+    """Return a list or tuple whose values are all different."""
     if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
         raise ValueError(f"{', '.join(map(str, twice))} is listed twice")
     return values
+
+
+def _ascending(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Return a pair [low, high] whose second number is not the smaller one."""
+    if pair[0] > pair[1]:
+        raise ValueError("must be a pair [low, high], the smaller number first")
+    return pair
+
+
+T = TypeVar("T")
+Ascending = Annotated[tuple[T, T], AfterValidator(_ascending)]
 
 
 def distinct_labels(names: list[str]) -> list[str]:

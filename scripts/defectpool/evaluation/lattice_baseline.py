@@ -142,7 +142,7 @@ def _distance(defects: Iterable[Defect], structure: DefectStructure) -> float:
 
 def _same_type(defect: Defect, structure: DefectStructure) -> bool:
     found = "interstitial" if defect.type == "adatom" else defect.type
-    return found == structure.defect and defect.name == structure.name
+    return any((found, defect.name) == (one.kind, one.name) for one in structure.defects)
 
 
 def _share(answers: pd.DataFrame, column: str, resamples: int) -> statistics.Estimate:

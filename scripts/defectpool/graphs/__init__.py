@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def graph(
     structure: "Atoms | Structure",
     radius: float = 8.0,
-    max_neighbors: int = 12,
+    max_neighbors: int | None = 12,
     shells: Literal["truncated", "complete"] = "truncated",
 ) -> "Data":
     """Crystal graph of a structure, periodic along the cell vectors that the structure says.
@@ -26,7 +26,8 @@ def graph(
     radius
         Cutoff radius in Å.
     max_neighbors
-        Nearest neighbors of each site. A site that has fewer within `radius` keeps those.
+        Nearest neighbors of each site. A site that has fewer within `radius` keeps those. None
+        for all within `radius`.
     shells
         What becomes of neighbors as far away as the last one wanted: "truncated" keeps exactly
         `max_neighbors`, in an order that depends on the neighbors' environments and not on the
@@ -53,7 +54,7 @@ def graph(
 def cif_to_graph(
     path: str | os.PathLike[str],
     radius: float = 8.0,
-    max_neighbors: int = 12,
+    max_neighbors: int | None = 12,
     shells: Literal["truncated", "complete"] = "truncated",
 ) -> "Data":
     """Crystal graph of a structure in a CIF file, periodic along all three cell vectors.
@@ -81,7 +82,10 @@ def cif_to_graph(
 
 
 def _data(
-    crystal: "Crystal", radius: float, max_neighbors: int, shells: Literal["truncated", "complete"]
+    crystal: "Crystal",
+    radius: float,
+    max_neighbors: int | None,
+    shells: Literal["truncated", "complete"],
 ) -> "Data":
     import numpy as np
     import torch

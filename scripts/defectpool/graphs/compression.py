@@ -16,8 +16,12 @@ The network computes the same on the compressed graph, because:
    graph `node_multiplicity[target]` times (times `edge_multiplicity` for an edge). Sums,
    batch-norm statistics, poolings and gradients weighted by these equal those of the full graph
    up to the rounding of sums.
+
+Where atoms are displaced no site repeats another, and there is nothing to refine:
+`graphs.crystal_graph.no_site_repeats` notices such crystals.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +104,10 @@ def uncompressed(
     bins: NDArray[np.int64],
 ) -> Quotient:
     """Every site its own class and every edge its own, in the same form."""
-    order = np.lexsort((bins, source, target))
+    bin_span = int(bins.max(initial=0)) + 1
+    if sites**2 * bin_span >= 2**63:
+        raise OverflowError("too many sites and distances for one batch")
+    order = np.argsort((target * sites + source) * bin_span + bins, kind="stable")
     every = np.arange(sites)
     return Quotient(
         site_class=every,
@@ -110,4 +117,27 @@ def uncompressed(
         target=target[order],
         bin=bins[order],
         edge_multiplicity=np.ones(len(order), dtype=np.int64),
+    )
+
+
+def side_by_side(parts: Sequence[Quotient]) -> Quotient:
+    """One graph of several, their sites and classes numbered on from one to the next."""
+    if len(parts) == 1:
+        return parts[0]
+    classes = np.cumsum([0, *(len(part.representative) for part in parts)])[:-1]
+    sites = np.cumsum([0, *(len(part.site_class) for part in parts)])[:-1]
+
+    def joined(key: str, shifts: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        arrays = [getattr(part, key) for part in parts]
+        moved = arrays if shifts is None else map(np.add, arrays, shifts)
+        return np.concatenate(list(moved))
+
+    return Quotient(
+        site_class=joined("site_class", classes),
+        representative=joined("representative", sites),
+        node_multiplicity=joined("node_multiplicity"),
+        source=joined("source", classes),
+        target=joined("target", classes),
+        bin=joined("bin"),
+        edge_multiplicity=joined("edge_multiplicity"),
     )

@@ -1,14 +1,16 @@
-"""Crystal graphs: each site receives from its nearest neighbors.
+"""Crystal graphs: each site receives from its nearest neighbors, or from all within a radius.
 
 Source: Xie and Grossman, Phys. Rev. Lett. 120, 145301 (2018): the 12 nearest neighbors within
 8 Å. Where the 12th stands in a shell of equal distances, the published code keeps those that come
 first in the list of atoms. Here the choice depends on the environments of the atoms, not on their
-order.
+order. Where atoms are displaced, the 12 nearest change from cell to cell; all neighbors within
+some 5 Å do not.
 """
 
 import os
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defectpool.errors import DefectpoolError
-from defectpool.graphs.compression import Quotient, compress, uncompressed
+from defectpool.graphs.compression import Quotient, compress, side_by_side, uncompressed
 from defectpool.graphs.elements import unknown_elements
 from defectpool.graphs.neighbors import (
     TIE_TOLERANCE,
     Crystal,
     Neighbors,
+    all_neighbors,
     displacements,
+    first_sites,
+    starts,
     whole_shells,
 )
 from defectpool.graphs.refinement import environments
@@ -120,7 +125,7 @@ def bin_distances(bins: NDArray[np.int64], distance_tolerance: float) -> NDArray
 def edges_of(
     crystals: Sequence[Crystal],
     radius: float,
-    max_neighbors: int,
+    max_neighbors: int | None,
     shells: Literal["truncated", "complete"],
     distance_tolerance: float,
 ) -> Neighbors:
@@ -133,7 +138,7 @@ def edges_of(
     radius
         Cutoff radius in Å.
     max_neighbors
-        Neighbors of each site; fewer where there are not so many within `radius`.
+        Neighbors of each site; fewer where there are not so many within `radius`; None for all.
     shells
         "truncated" for exactly `max_neighbors`, "complete" for the whole shell of the last one.
     distance_tolerance
@@ -144,6 +149,8 @@ def edges_of(
     Neighbors
         Sorted by target; distances not rounded.
     """
+    if max_neighbors is None:
+        return all_neighbors(crystals, radius)
     complete, last = whole_shells(crystals, radius, max_neighbors)
     if shells == "complete":
         return complete
@@ -204,7 +211,7 @@ def truncate(
 def quotients(
     crystals: Sequence[Crystal],
     radius: float,
-    max_neighbors: int,
+    max_neighbors: int | None,
     shells: Literal["truncated", "complete"],
     distance_tolerance: float,
     rounds: int | None,
@@ -217,12 +224,51 @@ def quotients(
         As in `edges_of`.
     rounds
         Number of convolutions for which the compression has to be exact; None for none, where
-        every site is a class.
+        every site is a class. Crystals in which no site repeats another are not refined: the
+        result is the same.
     """
     edges = edges_of(crystals, radius, max_neighbors, shells, distance_tolerance)
     bins = distance_bins(edges.distance, distance_tolerance)
     numbers = np.concatenate([crystal.numbers for crystal in crystals])
     if rounds is None:
         return uncompressed(len(numbers), edges.target, edges.source, bins)
-    graph = np.repeat(np.arange(len(crystals)), [len(crystal.numbers) for crystal in crystals])
-    return compress(graph * 128 + numbers, edges.target, edges.source, bins, rounds)
+    first, ends = first_sites(crystals), starts(edges.target, len(numbers))
+    graph = np.repeat(np.arange(len(crystals)), np.diff(first))
+    irregular = no_site_repeats(graph, numbers, edges, bins) & (rounds > 0)
+    change = np.flatnonzero(np.diff(irregular)) + 1
+    parts = []
+    for low, high in pairwise([0, *change.tolist(), len(crystals)]):
+        begin, end = first[low], first[high]
+        of_run = slice(ends[begin], ends[end])
+        pairs = edges.target[of_run] - begin, edges.source[of_run] - begin, bins[of_run]
+        if irregular[low]:
+            parts.append(compress(np.arange(end - begin), *pairs, rounds=0))
+        else:
+            colors = graph[begin:end] * 128 + numbers[begin:end]
+            parts.append(compress(colors, *pairs, rounds))
+    return side_by_side(parts)
+
+
+def no_site_repeats(
+    graph: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    edges: Neighbors,
+    bins: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Whether all sites of a crystal differ after one round of refinement [crystals].
+
+    So it is wherever atoms are displaced. Sites whose hashes differ do differ, which makes this
+    exact: hashes that collide only lead to a refinement that was not needed.
+
+    Parameters
+    ----------
+    graph, numbers
+        Crystal and atomic number of each site.
+    edges, bins
+        Their edges, and the distance bin of each.
+    """
+    _, hashes = environments(numbers, edges.target, edges.source, bins, 1)
+    order = np.lexsort((hashes, graph))
+    hashes, graph = hashes[order], graph[order]
+    repeats = (hashes[1:] == hashes[:-1]) & (graph[1:] == graph[:-1])
+    return np.asarray(np.bincount(graph[1:][repeats], minlength=graph[-1] + 1) == 0)

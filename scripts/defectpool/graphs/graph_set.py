@@ -13,6 +13,7 @@ from defectpool.config import GraphSettings
 from defectpool.graphs.crystal_graph import Crystal, bin_distances, quotients
 from defectpool.graphs.elements import feature_table, unknown_elements
 from defectpool.runtime.memory import keep_memory
+from defectpool.structures.defect_labels import code_of, site_labels
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -28,6 +29,7 @@ TYPES: dict[str, Any] = {
     "node_offset": np.int64,
     "edge_offset": np.int64,
     "site_offset": np.int64,
+    "defect_offset": np.int64,
     "label": np.int8,
     "structure": None,
     "pair": None,
@@ -44,10 +46,14 @@ TYPES: dict[str, Any] = {
     "edge_multiplicity": np.int32,
     "site_class": np.int32,
     "site_position": np.float32,
+    "site_label": np.int8,
+    "defect_type": np.int8,
+    "defect_name": None,
+    "ideal_position": np.float64,
 }
-OFFSETS = ("node_offset", "edge_offset", "site_offset")
-VECTORS = ("defect_position", "site_position")
-TEXTS = tuple(key for key, dtype in TYPES.items() if dtype is None)
+OFFSETS = ("node_offset", "edge_offset", "site_offset", "defect_offset")
+VECTORS = ("defect_position", "site_position", "ideal_position")
+TEXTS = ("structure", "pair", "host", "formula", "name")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -66,8 +72,8 @@ class GraphSet:
         radius (Å), max_neighbors, shells, distance_tolerance (Å), compression, rounds.
     distances
         The distinct distances in Å [D], ascending, float64.
-    node_offset, edge_offset, site_offset
-        [G + 1] offsets of nodes, edges and sites.
+    node_offset, edge_offset, site_offset, defect_offset
+        [G + 1] offsets of nodes, edges, sites and defects.
     label
         [G] 1 defective, 0 pristine.
     structure, pair, host, formula, name
@@ -90,6 +96,14 @@ class GraphSet:
         [sites] node of each site (local).
     site_position
         [sites, 3] Å.
+    site_label
+        [sites] 0 pristine, 1 neighbor of a vacancy, 2 antisite, 3 substitution, 4 interstitial.
+    defect_type
+        [defects] 1 vacancy, 2 antisite, 3 substitution, 4 interstitial.
+    defect_name
+        [defects] text, as pymatgen writes it: v_Mo, S_Mo, Li_i.
+    ideal_position
+        [defects, 3] Å, before atoms are displaced.
     """
 
     settings: dict[str, Any]
@@ -97,6 +111,7 @@ class GraphSet:
     node_offset: NDArray[np.int64]
     edge_offset: NDArray[np.int64]
     site_offset: NDArray[np.int64]
+    defect_offset: NDArray[np.int64]
     label: NDArray[np.int8]
     structure: NDArray[np.str_]
     pair: NDArray[np.str_]
@@ -113,6 +128,10 @@ class GraphSet:
     edge_multiplicity: NDArray[np.int32]
     site_class: NDArray[np.int32]
     site_position: NDArray[np.float32]
+    site_label: NDArray[np.int8]
+    defect_type: NDArray[np.int8]
+    defect_name: NDArray[np.str_]
+    ideal_position: NDArray[np.float64]
 
     def __len__(self) -> int:
         """Return the number of graphs."""
@@ -218,6 +237,24 @@ def _batch_arrays(
         "edge_multiplicity": quotient.edge_multiplicity,
         "site_class": quotient.site_class - np.repeat(node_offset[:-1], sites),
         "site_position": np.concatenate([crystal.positions for crystal in crystals]),
+        **_label_arrays(structures),
+    }
+
+
+def _label_arrays(structures: Sequence["DefectStructure"]) -> Arrays:
+    """Labels of all sites, and the list of all defects."""
+    defects = [structure.defects for structure in structures]
+    listed = [defect for found in defects for defect in found]
+    sites = [
+        site_labels(len(structure.atoms), found)
+        for structure, found in zip(structures, defects, strict=True)
+    ]
+    return {
+        "site_label": np.concatenate(sites),
+        "defect_offset": np.cumsum([0, *map(len, defects)]),
+        "defect_type": np.array([code_of(defect) for defect in listed], dtype=np.int8),
+        "defect_name": np.array([defect.name for defect in listed], dtype=np.str_),
+        "ideal_position": np.array([defect.position for defect in listed]).reshape(-1, 3),
     }
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from defectpool.structures.structure_files import DefectStructure
 
 FORMAT = "defectpool crystal graphs"
-VERSION = 2
+VERSION = 3
 
 # Entries of an array that are compressed together.
 CHUNK = 1 << 18
@@ -45,6 +45,7 @@ _PLACES = {
     "node_offset": "graphs/node_offset",
     "edge_offset": "graphs/edge_offset",
     "site_offset": "graphs/site_offset",
+    "defect_offset": "graphs/defect_offset",
     "label": "graphs/label",
     "structure": "graphs/structure",
     "pair": "graphs/pair",
@@ -61,12 +62,16 @@ _PLACES = {
     "edge_multiplicity": "edges/multiplicity",
     "site_class": "sites/class",
     "site_position": "sites/position",
+    "site_label": "sites/label",
+    "defect_type": "defects/type",
+    "defect_name": "defects/name",
+    "ideal_position": "defects/position",
 }
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What a shard holds: structures, their sites, and the nodes and edges that stand for them.
+    """What a shard holds: structures, their sites and defects, and the nodes and edges of graphs.
 
     `skipped` lists (structure, reason) of those left out.
     """
@@ -75,6 +80,7 @@ class Counts:
     sites: int
     nodes: int
     edges: int
+    defects: int
     skipped: tuple[tuple[str, str], ...] = ()
 
 
@@ -98,6 +104,7 @@ def write_shard(
         sites=len(arrays["site_class"]),
         nodes=len(arrays["atomic_number"]),
         edges=len(arrays["source"]),
+        defects=len(arrays["defect_type"]),
         skipped=skipped,
     )
     # In memory first: HDF5 crashes when it closes a file on a full disk.
@@ -109,8 +116,9 @@ def write_shard(
         chosen = settings_of(settings, rounds)
         file.attrs["settings"] = json.dumps(chosen, sort_keys=True)
         for key, value in chosen.items():
-            file.attrs[key] = value
-        for key in ("structures", "sites", "nodes", "edges"):
+            if value is not None:
+                file.attrs[key] = value
+        for key in ("structures", "sites", "nodes", "edges", "defects"):
             file.attrs[key] = getattr(counts, key)
         for key, place in _PLACES.items():
             _write(file, place, arrays[key])
@@ -179,7 +187,7 @@ def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
             if not attributes.get("complete", False):
                 raise DefectpoolError(f"{path} is incomplete: its writer was stopped; {again}")
             settings = json.loads(attributes["settings"])
-            if any(attributes[key] != value for key, value in settings.items()):
+            if any(attributes.get(key) != value for key, value in settings.items()):
                 raise ValueError("its settings contradict each other")
             arrays = {
                 key: file[place].asstr()[:].astype(np.str_)
@@ -208,6 +216,7 @@ def _inconsistency(arrays: Arrays, attributes: dict[str, Any]) -> str:
         "nodes": ("nodes", arrays["atomic_number"]),
         "edges": ("edges", arrays["source"]),
         "sites": ("sites", arrays["site_class"]),
+        "defects": ("defects", arrays["defect_type"]),
     }
     for count, (group, values) in counted.items():
         if attributes.get(count) != len(values):
@@ -220,6 +229,7 @@ def _inconsistency(arrays: Arrays, attributes: dict[str, Any]) -> str:
         ("node_offset", arrays["atomic_number"]),
         ("edge_offset", arrays["source"]),
         ("site_offset", arrays["site_class"]),
+        ("defect_offset", arrays["defect_type"]),
     ):
         offsets = arrays[key]
         if offsets[0] != 0 or offsets[-1] != len(values) or np.any(np.diff(offsets) < 0):

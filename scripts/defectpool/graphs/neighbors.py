@@ -1,4 +1,4 @@
-"""Neighbors of every site, out to the end of the shell that holds the last one wanted."""
+"""Neighbors of every site: all, or out to the end of the shell that holds the last one wanted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,6 +130,12 @@ def within(
     if np.any(pairs.target[1:] < pairs.target[:-1]):
         pairs = pairs[np.argsort(pairs.target, kind="stable")]
     return pairs
+
+
+def all_neighbors(crystals: Sequence[Crystal], radius: float) -> Neighbors:
+    """All neighbors of every site within a radius in Å, sorted by target, without the site."""
+    found = within(crystals, radius)
+    return found[np.flatnonzero((found.distance > _SELF) | (found.source != found.target))]
 
 
 def nth_distance(pairs: Neighbors, sites: int, n: int) -> NDArray[np.float64]:

@@ -54,6 +54,28 @@ def skipped_note(folder: Path) -> str:
     )
 
 
+def failed_note(folder: Path) -> str:
+    """Count the structures whose relaxation or dynamics failed.
+
+    Parameters
+    ----------
+    folder
+        `results/relaxed`, with `<defect>/<supercell>/<shard>.skipped.csv`.
+
+    Returns
+    -------
+    str
+        Empty if none failed.
+    """
+    reasons = _reasons(sorted(folder.glob("*/*/*.skipped.csv")), "reason")
+    if not reasons:
+        return ""
+    return (
+        f"{sum(reasons.values())} structures did not relax as their labels say "
+        f"({_listed(reasons)}); {folder}/<defect>/<supercell>/<shard>.skipped.csv lists them."
+    )
+
+
 def _reasons(paths: Iterable[Path], column: str) -> Counter[str]:
     found: Counter[str] = Counter()
     for path in paths:

@@ -26,6 +26,7 @@ PROTOCOL = (
     "structures.interstitial",
     "structures.count",
     "structures.rattle",
+    "structures.displacements",
     "structures.strain",
     "graph.radius",
     "graph.max_neighbors",

@@ -1,17 +1,36 @@
 """Defective supercells of hosts, each with the pristine supercell of the same size."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers, covalent_radii
-from numpy.typing import NDArray
 
-from defectpool.config import StructuresSettings
+from defectpool.config import Displacements, StructuresSettings
+from defectpool.materials.extended_xyz import Value
 from defectpool.materials.host import Host
-from defectpool.materials.plane_lattice import reduced
 from defectpool.runtime.hashing import seed
-from defectpool.structures.displacements import displacements, strained
+from defectpool.structures.alloys import Alloy, alloy_of, alloyed
+from defectpool.structures.defect_labels import DEFECT_TYPES, DefectLabel, labels_of
+from defectpool.structures.displacements import (
+    displaced,
+    distances_moved,
+    draw,
+    name_of,
+    rattled,
+    strained,
+    uniform,
+)
+from defectpool.structures.placement import (
+    Placed,
+    complex_defects,
+    dense_defects,
+    equal_defects,
+    mixed_name,
+    with_defects,
+)
 from defectpool.structures.point_defects import NoDefect, PointDefect, point_defects
 from defectpool.structures.structure_files import DefectStructure, Skipped
 from defectpool.structures.supercell import (
@@ -24,8 +43,10 @@ from defectpool.structures.supercell import (
 )
 from defectpool.structures.symmetry import NoSymmetry, layer_symmetry
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Candidates = dict[str, list[PointDefect]]
+
+# Defects of which a cell has several types.
+MIXED = ("complex", "dense")
 
 
 def build_structures(
@@ -38,7 +59,7 @@ def build_structures(
     hosts
         The hosts, in any order.
     defect
-        vacancy, antisite, substitution or interstitial.
+        vacancy, antisite, substitution, interstitial, complex or dense.
     supercell
         Label: "2x2", "3x2", or "2_1x-1_1" for the matrix [[2, 1], [-1, 1]].
     settings
@@ -65,10 +86,12 @@ def build_host(
     host: Host, defect: str, label: str, settings: StructuresSettings
 ) -> Iterator[tuple[DefectStructure, DefectStructure] | Skipped]:
     """Pairs (defective, pristine) of one host, or why there are none; see `build_structures`."""
-    atoms = strained(host.atoms, settings.strain)
+    atoms = host.atoms
+    if not isinstance(settings.strain, tuple):
+        atoms = strained(atoms, settings.strain)
     try:
-        symmetry = layer_symmetry(atoms, settings.symprec)
-        candidates = point_defects(atoms, symmetry, defect, settings)
+        alloy = alloy_of(host.id, atoms, settings)
+        candidates = candidates_of(atoms, defect, alloy, settings)
     except NoSymmetry as error:
         yield Skipped(host.id, defect, label, "", "no_symmetry", str(error))
         return
@@ -82,16 +105,59 @@ def build_host(
     if distance < wanted and settings.too_close == "enlarge":
         layout = enlarged(layout, cell, wanted)
         distance = image_distance(layout, cell)
-    for found in sample(candidates, host.id, settings):
-        name = f"{found.name}.{found.index}"
+    for name, choice in sampled(candidates, host.id, defect, settings):
         if distance < wanted:
             message = f"images are {distance:.3f} Å apart, less than {wanted:g} Å"
             yield Skipped(host.id, defect, label, name, "images_too_close", message)
             continue
         try:
-            yield _pair(host, atoms, found, layout, settings)
+            pair = _pair(host, atoms, name, choice, layout, alloy, settings)
         except NoDefect as error:
             yield Skipped(host.id, defect, label, name, error.reason, str(error))
+        else:
+            yield _displaced(pair, settings)
+
+
+def candidates_of(
+    atoms: Atoms, defect: str, alloy: Alloy | None, settings: StructuresSettings
+) -> Candidates:
+    """Point defects of a host by type: those of one type, or of all for several in a cell.
+
+    Raises
+    ------
+    NoDefect
+        If there is none.
+    NoSymmetry
+        If the host has no layer group.
+    """
+    symmetry = layer_symmetry(atoms, settings.symprec)
+    found: Candidates = {}
+    problem = NoDefect("no_foreign_species", "every substituting species is one of the alloy's own")
+    for kind in DEFECT_TYPES if defect in MIXED else [defect]:
+        try:
+            listed = point_defects(atoms, symmetry, kind, settings)
+        except NoDefect as error:
+            problem = error
+            continue
+        if alloy and kind == "substitution":
+            listed = [one for one in listed if one.species != alloy.partner]
+        if listed:
+            found[kind] = listed
+    if not found:
+        raise problem
+    return found
+
+
+def sampled(
+    candidates: Candidates, host: str, defect: str, settings: StructuresSettings
+) -> Iterator[tuple[str, PointDefect | Candidates]]:
+    """Names and defects of the pairs of a host; all candidates where a cell has several types."""
+    if defect in MIXED:
+        number = 1 if settings.choose == "all" else settings.choose
+        yield from ((f"{defect}.{index}", candidates) for index in range(number))
+        return
+    for found in sample(candidates[defect], host, settings):
+        yield f"{found.name}.{found.index}", found
 
 
 def sample(
@@ -121,7 +187,13 @@ def sample(
 
 
 def _pair(
-    host: Host, atoms: Atoms, found: PointDefect, layout: Supercell, settings: StructuresSettings
+    host: Host,
+    atoms: Atoms,
+    name: str,
+    choice: PointDefect | Candidates,
+    layout: Supercell,
+    alloy: Alloy | None,
+    settings: StructuresSettings,
 ) -> tuple[DefectStructure, DefectStructure]:
     """Build the defective and the pristine supercell.
 
@@ -130,108 +202,102 @@ def _pair(
     NoDefect
         If the defects do not fit into the supercell, or if no atom would be left.
     """
-    cell = vectors(layout, atoms.cell.array)
-    pair = f"{host.id}:{found.name}.{found.index}:{layout.label}"
+    pair = f"{host.id}:{name}:{layout.label}"
+    placed = _placed(choice, name, layout, atoms, settings, pair)
     positions = repeat(layout, atoms.positions, atoms.cell.array)
     numbers = np.repeat(atoms.numbers, len(layout.cells))
-    places = _places(atoms, found, layout, settings, pair)
-    if len(places) < settings.count:
-        room = f"a supercell has room for {len(places)} of {settings.count} defects"
-        raise NoDefect("too_many_defects", room)
-    members, cells = places.T
-    where = found.positions[members] + layout.cells[cells] @ atoms.cell.array[:2]
-    sites = np.array(found.sites, dtype=np.int64)
-    if found.sites:
-        sites = sites[members] * len(layout.cells) + cells
+    where = np.array([one.position for one in placed])
+    sites = np.array([one.site for one in placed], dtype=np.int64)
+    notes: dict[str, Value] = {}
+    if alloy:
+        numbers, notes["alloy"] = alloyed(numbers, alloy, sites, pair, settings)
     if settings.rattle > 0:
-        moves = displacements(
+        moves = rattled(
             len(positions) + len(where), settings.rattle, seed(settings.seed, "rattle", pair)
         )
         positions = positions + moves[: len(positions)]
-        where = positions[sites] if found.sites else where + moves[len(positions) :]
-
-    def structure(
-        label: int, numbers: Ints, positions: Floats, defect_sites: Ints
-    ) -> DefectStructure:
-        return DefectStructure(
-            atoms=Atoms(numbers=numbers, positions=positions, cell=cell, pbc=(True, True, False)),
-            structure=pair if label else f"{pair}:pristine",
-            pair=pair,
-            host=host.id,
-            formula=host.formula,
-            defect=found.type,
-            name=found.name,
-            supercell=layout.label,
-            label=label,
-            species=found.species,
-            replaced=found.replaced,
-            position=where[0],
-            defect_sites=tuple(defect_sites.tolist()),
-            count=settings.count,
-            multiplicity=found.multiplicity,
-            site_symmetry=found.site_symmetry,
-            site_type=found.site_type,
-            free_radius=found.free_radius,
-        )
-
-    defective = structure(1, *_with_defects(found, numbers, positions, where, sites))
-    return defective, structure(0, numbers, positions, sites)
-
-
-def _with_defects(
-    found: PointDefect, numbers: Ints, positions: Floats, where: Floats, sites: Ints
-) -> tuple[Ints, Floats, Ints]:
-    """Put defects into a supercell: its species and positions, and the sites of the defects."""
-    match found.type:
-        case "vacancy":
-            left = np.ones(len(numbers), dtype=bool)
-            left[sites] = False
-            if not left.any():
-                raise NoDefect("nothing_left", "no atom is left in the supercell")
-            return numbers[left], positions[left], np.array([], dtype=np.int64)
-        case "interstitial":
-            added = np.full(len(where), atomic_numbers[found.species])
-            defects = np.arange(len(numbers), len(numbers) + len(where))
-            return np.concatenate([numbers, added]), np.vstack([positions, where]), defects
-        case _:
-            changed = numbers.copy()
-            changed[sites] = atomic_numbers[found.species]
-            return changed, positions, sites
-
-
-def _places(
-    atoms: Atoms, found: PointDefect, layout: Supercell, settings: StructuresSettings, pair: str
-) -> Ints:
-    """Places of the defects, as rows (index of the equivalent site, index of the cell).
-
-    The first is the first equivalent site in the central cell. Further ones are sampled from all
-    equivalent sites of the supercell, with `min_image_distance` between any two.
-    """
-    first = np.array([[0, layout.center]])
-    if settings.count == 1:
-        return first
-    everywhere = np.array(
-        [(m, c) for m in range(found.multiplicity) for c in range(len(layout.cells))]
+        where = np.where(sites[:, None] >= 0, positions[sites], where + moves[len(positions) :])
+    cell = vectors(layout, atoms.cell.array)
+    both = Atoms(numbers=numbers, positions=positions, cell=cell, pbc=(True, True, False))
+    defective, rows = with_defects(both, placed, where)
+    if isinstance(settings.strain, tuple):
+        strain = uniform(*settings.strain, seed(settings.seed, "strain", pair))
+        both, defective = (strained(one, strain) for one in (both, defective))
+        where = where @ np.linalg.solve(cell, both.cell.array)
+        notes["strain"] = strain
+    mixed = not isinstance(choice, PointDefect)
+    common = {
+        "pair": pair,
+        "host": host.id,
+        "formula": host.formula,
+        "supercell": layout.label,
+        "position": where[0],
+        "count": len(placed),
+        "notes": notes,
+    } | _description(name, placed, mixed)
+    labels: tuple[DefectLabel, ...] = ()
+    if mixed or len(placed) > 1:
+        kinds, names = ([getattr(one.defect, key) for one in placed] for key in ("type", "name"))
+        labels = labels_of(defective, kinds, names, where, rows)
+    counted = 1 if mixed else len(placed)  # one site beside one position
+    own, before = ([row for row in of[:counted] if row >= 0] for of in (rows, sites.tolist()))
+    make = partial(DefectStructure, **common)
+    return (
+        make(atoms=defective, structure=pair, label=1, defect_sites=tuple(own), labels=labels),
+        make(atoms=both, structure=f"{pair}:pristine", label=0, defect_sites=tuple(before)),
     )
-    order = np.random.default_rng(seed(settings.seed, "count", pair)).permutation(len(everywhere))
-    candidates = np.vstack([first, everywhere[order]])
-    points = (
-        found.positions[candidates[:, 0]] + layout.cells[candidates[:, 1]] @ atoms.cell.array[:2]
-    )
-    apart = max(settings.min_image_distance, 1e-3)
-    if found.type == "interstitial":
-        radius = covalent_radii[atomic_numbers[found.species]]
-        apart = max(apart, 2 * radius * settings.min_separation)
-    plane = reduced(vectors(layout, atoms.cell.array)[:2])
-    inverse = np.linalg.pinv(plane)
-    images = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ plane
-    taken: list[int] = []
-    for i, point in enumerate(points):
-        difference = point - points[taken]
-        difference = difference - np.round(difference @ inverse) @ plane
-        distances = np.linalg.norm(difference[:, None] + images, axis=2)
-        if not taken or distances.min() >= apart:
-            taken.append(i)
-        if len(taken) == settings.count:
-            break
-    return candidates[taken]
+
+
+def _description(name: str, placed: Sequence[Placed], mixed: bool) -> dict[str, Any]:
+    """Values of a structure on its defect; where types are mixed, on the first one."""
+    first = placed[0].defect
+    return {
+        "defect": name.partition(".")[0] if mixed else first.type,
+        "name": mixed_name(name, placed) if mixed else first.name,
+        "species": first.species,
+        "replaced": first.replaced,
+        "multiplicity": first.multiplicity,
+        "site_symmetry": first.site_symmetry,
+        "site_type": first.site_type,
+        "free_radius": first.free_radius,
+    }
+
+
+def _displaced(
+    pair: tuple[DefectStructure, DefectStructure], settings: StructuresSettings
+) -> tuple[DefectStructure, DefectStructure]:
+    """Displace both structures of a pair by one model, each in its own way."""
+    model = draw(settings.displacements, pair[0].pair, settings.seed)
+    if name_of(model) == "none":
+        return pair
+    defective, pristine = (_one_displaced(one, model, settings.seed) for one in pair)
+    return defective, pristine
+
+
+def _one_displaced(
+    one: DefectStructure, model: Displacements | str, random_seed: int
+) -> DefectStructure:
+    atoms = displaced(one.atoms, model, one.structure, random_seed)
+    notes = dict(one.notes)
+    if atoms is not one.atoms:
+        notes |= distances_moved(one.atoms, atoms.positions, one.defect_positions)
+    labels, name = one.defects, name_of(model)
+    return replace(one, atoms=atoms, displacements=name, labels=labels, notes=notes)
+
+
+def _placed(
+    choice: PointDefect | Candidates,
+    name: str,
+    layout: Supercell,
+    atoms: Atoms,
+    settings: StructuresSettings,
+    pair: str,
+) -> list[Placed]:
+    """Places of the defects of a pair."""
+    cell = atoms.cell.array
+    if isinstance(choice, PointDefect):
+        return equal_defects(choice, layout, cell, settings, pair)
+    if name.startswith("complex"):
+        return complex_defects(choice, layout, cell, settings, pair)
+    sites = len(atoms) * len(layout.cells)
+    return dense_defects(choice, layout, cell, settings, pair, sites)

@@ -11,7 +11,7 @@ def defect_type_of(name: str, formula: str, label: int) -> str:
     Parameters
     ----------
     name
-        As pymatgen writes it: v_Mo, S_Mo, Li_S, Ag_i.
+        As pymatgen writes it: v_Mo, S_Mo, Li_S, Ag_i; of a complex S_Mo+v_S.
     formula
         Reduced formula of the host.
     label
@@ -19,6 +19,8 @@ def defect_type_of(name: str, formula: str, label: int) -> str:
     """
     if not label:
         return PRISTINE
+    if name == "dense" or "+" in name:
+        return "dense" if name == "dense" else "complex"
     species, place = name.split("_")
     if species == "v":
         return "vacancy"

@@ -23,6 +23,8 @@ from defectpool.structures.symmetry import LayerSymmetry, site_symmetry
 NOBLE = frozenset({2, 10, 18, 36, 54, 86})
 UNSTABLE = frozenset({43, 61, *range(84, 119)})  # elements without a stable isotope
 UNSTABLE_BUT_MINED = frozenset({90, 92})  # thorium and uranium
+# Atomic numbers of the species that rules choose from.
+ELEMENTS = tuple(sorted(set(range(1, 93)) - NOBLE - (UNSTABLE - UNSTABLE_BUT_MINED)))
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ def point_defects(
     if defect == "interstitial":
         found = list(_interstitials(atoms, symmetry, settings))
         if not found:
+            listed = settings.interstitial
+            species = "any species" if isinstance(listed, str) else ", ".join(listed)
             raise NoDefect(
                 "no_interstitial_site",
-                f"no site is wide enough for {', '.join(settings.interstitial)} "
-                f"(min_separation {settings.min_separation})",
+                f"no site is wide enough for {species} (min_separation {settings.min_separation})",
             )
         return found
     found = list(_replacements(atoms, symmetry, defect, settings))
@@ -159,7 +162,7 @@ def _interstitials(
     for species, sites in itertools.groupby(
         find_interstitials(
             symmetry,
-            species=sorted(set(settings.interstitial)),
+            species=sorted(set(interstitial_species(settings.interstitial))),
             site_types=settings.interstitial_sites,
             min_separation=settings.min_separation,
             tolerance=settings.symprec,
@@ -191,7 +194,7 @@ def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
     rule
         A list of species; `neighbors`: the elements to the left, right, above and
         below in the periodic table; `same_group`: all others of its group (pymatgen's groups,
-        with the lanthanides and actinides in group 3). The rules leave out noble gases and
+        with the lanthanides and actinides in group 3); `any`. The rules leave out noble gases and
         elements without a stable isotope other than Th and U.
 
     Returns
@@ -201,14 +204,14 @@ def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
     """
     if not isinstance(rule, str):
         return [species for species in rule if species != replaced]
+    if rule == "any":
+        return [chemical_symbols[z] for z in ELEMENTS if z != atomic_numbers[replaced]]
     from pymatgen.core.periodic_table import Element
 
     here = Element(replaced)
     found = []
-    for z in range(1, 93):
-        if z == atomic_numbers[replaced] or z in NOBLE:
-            continue
-        if z in UNSTABLE and z not in UNSTABLE_BUT_MINED:
+    for z in ELEMENTS:
+        if z == here.Z:
             continue
         other = Element.from_Z(z)
         if rule == "same_group":
@@ -220,6 +223,11 @@ def substituents(replaced: str, rule: Sequence[str] | str) -> list[str]:
             if beside or (above and not _f_block(z, here)):
                 found.append(other.symbol)
     return found
+
+
+def interstitial_species(rule: Sequence[str] | str) -> Sequence[str]:
+    """Interstitial species: a list as it is; `any`: those of the rules for substitution."""
+    return [chemical_symbols[z] for z in ELEMENTS] if isinstance(rule, str) else rule
 
 
 def _f_block(z: int, here: object) -> bool:

@@ -4,8 +4,8 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from math import nan
 from pathlib import Path
 
@@ -17,6 +17,25 @@ from defectpool.errors import DefectpoolError
 from defectpool.materials.extended_xyz import Value, read_frames, write_frame
 from defectpool.runtime.atomic_write import replacing
 from defectpool.runtime.disk import reading_error
+from defectpool.structures.defect_labels import (
+    DEFECT_TYPES,
+    DefectLabel,
+    from_json,
+    labels_of,
+    to_json,
+)
+
+# Values that every frame has, or that one of the attributes stands for.
+TEXTS = (
+    "structure", "pair", "host", "formula", "defect", "name", "supercell", "species", "replaced",
+    "site_symmetry",
+)  # fmt: skip
+KNOWN = frozenset(
+    {
+        *TEXTS, "label", "defect_x", "defect_y", "defect_z", "defect_site", "multiplicity",
+        "site_type", "free_radius", "displacements", "count", "defect_sites", "defects",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,15 @@ class DefectStructure:
     site_type, free_radius
         Of an interstitial: void, hollow, ...; distance in Å to the nearest covalent sphere. "" and
         NaN for other defects.
+    displacements
+        Model by which the atoms are displaced, "thermal 300 K"; "none" where they are not.
+        `position` is that of the defect before.
+    labels
+        All defects of a defective supercell, where the other values do not say all of them: with
+        several defects, or with displaced atoms. `defects` always lists them.
+    notes
+        Further values that are written with the structure, by name: the strain that was drawn,
+        the alloy, how far atoms moved.
     """
 
     atoms: Atoms
@@ -74,11 +102,28 @@ class DefectStructure:
     site_symmetry: str
     site_type: str = ""
     free_radius: float = nan
+    displacements: str = "none"
+    labels: tuple[DefectLabel, ...] = ()
+    notes: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def defect_site(self) -> int:
         """Index in this frame of the (first) defect's atom; -1 where there is none."""
         return self.defect_sites[0] if self.defect_sites else -1
+
+    @property
+    def defects(self) -> tuple[DefectLabel, ...]:
+        """All defects of the structure; none in a pristine supercell."""
+        if self.labels or not self.label:
+            return self.labels
+        site, position = self.defect_site, self.position[None]
+        return labels_of(self.atoms, [self.defect], [self.name], position, [site])
+
+    @property
+    def defect_positions(self) -> NDArray[np.float64]:
+        """Ideal positions of all defects in Å, [defects, 3]; of the first one in pristine."""
+        found = [defect.position for defect in self.defects]
+        return np.array(found) if found else self.position[None]
 
 
 @dataclass(frozen=True)
@@ -130,9 +175,13 @@ def _info(s: DefectStructure) -> dict[str, Value]:
     }
     if s.defect == "interstitial":
         info |= {"site_type": s.site_type, "free_radius": s.free_radius}
+    if s.displacements != "none":
+        info["displacements"] = s.displacements
     if s.count > 1:
         info |= {"count": s.count, "defect_sites": " ".join(map(str, s.defect_sites))}
-    return info
+    if s.count > 1 or s.displacements != "none" or s.defect not in DEFECT_TYPES:
+        info["defects"] = to_json(s.labels)
+    return {**info, **s.notes}
 
 
 def read_structures(path: Path) -> Iterator[DefectStructure]:
@@ -149,13 +198,6 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                 info = frame.info
                 site = int(info["defect_site"])
                 sites = str(info.get("defect_sites", site if site >= 0 else ""))
-                texts = {
-                    key: str(info[key])
-                    for key in (
-                        "structure", "pair", "host", "formula", "defect", "name", "supercell",
-                        "species", "replaced", "site_symmetry",
-                    )
-                }  # fmt: skip
                 yield DefectStructure(
                     atoms=Atoms(
                         numbers=frame.numbers,
@@ -170,9 +212,12 @@ def read_structures(path: Path) -> Iterator[DefectStructure]:
                     multiplicity=int(info["multiplicity"]),
                     site_type=str(info.get("site_type", "")),
                     free_radius=float(info.get("free_radius", nan)),
-                    **texts,
+                    displacements=str(info.get("displacements", "none")),
+                    labels=from_json(str(info.get("defects", "[]"))),
+                    notes={key: info[key] for key in info if key not in KNOWN},
+                    **{key: str(info[key]) for key in TEXTS},
                 )
-    except (ValueError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
+    except (ValueError, TypeError, KeyError, IndexError, EOFError, OSError, zlib.error) as error:
         raise reading_error(error, path) or DefectpoolError(
             f"{path}: damaged file of structures ({error}); delete it and run again"
         ) from error
