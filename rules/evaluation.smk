@@ -9,12 +9,16 @@ import yaml
 
 from defectpool.reporting import published
 
+# Whether atoms are displaced by a model in any structure.
+DISPLACED = SETTINGS.structures.displacements != ["none"]
+
 
 localrules:
     make_table,
     draw_plots,
     evidence,
     gather_evidence,
+    plot_displacements,
     show_structures,
     write_summary,
 
@@ -86,6 +90,24 @@ rule evidence:
         "results/localization.csv",
         "results/report/structures.html",
         "results/report/summary.html",
+        "results/plots/displacements.svg" if DISPLACED else [],
+
+
+rule plot_displacements:
+    input:
+        shards_of(STRUCTURES, defect=SETTINGS.defects, supercell=SETTINGS.supercells),
+    output:
+        plot("displacements", "Plots", "displaced atoms of the structures"),
+    log:
+        "results/logs/plot_displacements.log",
+    benchmark:
+        "results/benchmarks/plot_displacements.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        code=code("plot_displacements.py"),
+    script:
+        "../scripts/plot_displacements.py"
 
 
 rule score_baselines:

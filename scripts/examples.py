@@ -5,6 +5,7 @@ from pathlib import Path
 from defectpool.config import StructuresSettings
 from defectpool.materials.host import read_hosts
 from defectpool.runtime.job_log import logging_to
+from defectpool.structures.displaced_pictures import write_displaced
 from defectpool.structures.pictures import example_host, write_examples
 
 with logging_to(snakemake.log[0]):
@@ -17,6 +18,14 @@ with logging_to(snakemake.log[0]):
         StructuresSettings(**snakemake.params.structures),
         Path(snakemake.output[0]),
     )
+    notes = write_displaced(
+        host,
+        snakemake.params.defects,
+        snakemake.params.examples["supercell"],
+        StructuresSettings(**snakemake.params.structures),
+        Path(snakemake.output[0]),
+    )
+    print(*notes, sep="\n")
     for skipped in left_out:
         print(f"{host.id} has no {skipped.defect}: {skipped.message}")
     print(f"{host.id} is drawn in {snakemake.output[0]}")

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from lattice_examples import displaced, distance, exchanged, hosts, supercell, without
 from scipy.optimize import linear_sum_assignment
 
-from defectpool.lattice import analyze, assignment, compare, composition_balance, find_host
+from defectpool.lattice import (
+    analyze,
+    assignment,
+    compare,
+    composition_balance,
+    find_host,
+    score,
+)
 from defectpool.lattice.assignment import CUTOFF, FOREIGN_CUTOFF, MISMATCH, UNSEATED, assign
 from defectpool.lattice.naming import defect_name, reduced_formula
 
@@ -47,6 +54,19 @@ def test_an_antisite_a_substitution_and_where_they_are() -> None:
     assert (substitution.type, substitution.name) == ("substitution", "W_Mo")
     assert distance(atoms, substitution.position, supercell("MoS2").positions[metal]) < 0.1
     assert substitution.score > 0.9
+
+
+def test_the_score_falls_where_another_place_is_as_near() -> None:
+    atoms = without(exchanged(supercell("BN"), Al=20), 21)
+    way = supercell("BN").positions[21] - atoms.positions[20]
+    scores = []
+    for share in (0.0, 0.2, 0.4):
+        moved = atoms.copy()
+        moved.positions[20] += share * way
+        scores += [d.score for d in analyze(moved).defects if d.type == "substitution"]
+    assert len(scores) == 3 and scores[0] > scores[1] > scores[2]
+    for kind in ("vacancy", "antisite", "substitution", "interstitial", "adatom"):
+        assert score.ambiguity(kind, score.score(kind, 0.3)) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("height", [0.0, 0.5, 1.0, 1.6])

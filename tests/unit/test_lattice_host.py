@@ -21,10 +21,12 @@ from lattice_examples import (
 )
 
 from defectpool.lattice import analyze, find_host
-from defectpool.lattice.fit import fitted
+from defectpool.lattice.basis import Basis
+from defectpool.lattice.fit import _compared, _least_bits, fitted
 from defectpool.lattice.geometry import crystal
-from defectpool.lattice.primitive import Lattice
+from defectpool.lattice.primitive import Lattice, find_lattices
 from defectpool.lattice.superstructure import estimated_bits, sublattices
+from defectpool.lattice.translations import find_translations
 
 NAMES = sorted(hosts())
 
@@ -228,6 +230,27 @@ def test_the_estimate_of_a_superstructure_is_near_its_fit(name) -> None:
         sub = np.round(whole @ np.linalg.inv(index)).astype(np.int64)
         plain = fitted(canonical, Lattice(index @ cell, sub, 1.0)).bits
         assert estimated_bits(canonical, fit, index) == pytest.approx(plain, rel=0.06)
+
+
+@pytest.mark.parametrize("name", ["MoS2", "GaN", "WTe2"])
+def test_a_lattice_that_is_not_fitted_is_longer_than_the_best(name) -> None:
+    canonical = crystal(without(supercell(name, 0.05), 2))
+    lattices = find_lattices(canonical, find_translations(canonical))
+    highest = max(lattice.score for lattice in lattices)
+    best = find_host(without(supercell(name, 0.05), 2)).bits
+    left_out = [one for one in lattices if _least_bits(canonical, one, highest) > best]
+    for lattice in left_out[:: len(left_out) // 10 + 1]:
+        assert fitted(canonical, lattice).bits > best
+
+
+def test_the_given_cell_is_fitted_as_any_other() -> None:
+    canonical = crystal(supercell("MoS2", 0.05))
+    whole = Lattice(canonical.cell, np.eye(3, dtype=np.int64), 0.0)
+    fast = fitted(canonical, whole)
+    plain = _compared(canonical, whole, Basis(canonical.numbers, fast.basis.scaled))
+    assert fast.bits == pytest.approx(plain.bits)
+    assert np.array_equal(fast.site_of_atom, plain.site_of_atom)
+    assert np.allclose(fast.site_positions, plain.site_positions)
 
 
 def test_the_package_needs_neither_torch_nor_pymatgen_nor_ase() -> None:

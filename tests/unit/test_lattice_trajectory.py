@@ -6,6 +6,7 @@ from ase import Atoms
 from lattice_examples import boron_nitride, displaced, distance, molybdenite, supercell, without
 
 from defectpool.lattice import compare, find_host, track
+from defectpool.lattice.events import periods
 
 
 def frames_of(ideal: list[np.ndarray], atoms: Atoms, noise: float = 0.06) -> list[Atoms]:
@@ -63,6 +64,45 @@ def test_an_adatom_that_moves_on_hops() -> None:
     moved[-1] += vectors[0]
     trajectory = track(frames_of([atoms.positions] * 4 + [moved] * 4, atoms, 0.04))
     assert [(e.frame, e.type, e.name) for e in trajectory.events] == [(4, "hop", "Li_i")]
+
+
+def test_what_lasts_two_frames_is_no_event() -> None:
+    full = supercell("NaCl")
+    atoms = without(full, 0)
+    moved, other = atoms.positions.copy(), atoms.positions.copy()
+    moved[7] += np.array([1.0, 1.0, 1.0]) * 5.64 / 4
+    like = np.flatnonzero(atoms.numbers == full.numbers[0])
+    other[like[0]] = full.positions[0]
+    calm = atoms.positions
+    frames = frames_of([calm] * 4 + [moved] * 2 + [calm] * 4 + [other] + [calm] * 4, atoms, 0.03)
+    trajectory = track(frames)
+    assert [len(f) for f in trajectory.frames] == [1] * 4 + [3] * 2 + [1] * 9
+    assert trajectory.events == ()
+    assert {e.type for e in track(frames, persistence=1).events} >= {"creation", "hop"}
+
+
+def plain_periods(frames: set[int], n_frames: int, lasting: int) -> list[tuple[int, int]]:
+    """Frame by frame: the state changes where the other one lasts."""
+    seen = np.array([frame in frames for frame in range(n_frames)])
+    there = bool(seen[:lasting].mean() > 0.5)
+    state = []
+    for frame in range(n_frames):
+        ahead = seen[frame : frame + lasting]
+        if len(ahead) == lasting and np.all(ahead != there):
+            there = not there
+        state.append(there)
+    edges = np.flatnonzero(np.diff([False, *state, False]))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+@pytest.mark.parametrize("lasting", [1, 2, 3])
+def test_periods_are_those_of_a_walk_through_the_frames(lasting) -> None:
+    rng = np.random.default_rng(lasting)
+    for n_frames in rng.integers(2 * lasting, 25, 300).tolist():
+        frames = np.flatnonzero(rng.uniform(size=n_frames) < rng.uniform())
+        if len(frames):
+            found = periods(frames.tolist(), n_frames, lasting)
+            assert found == plain_periods(set(frames.tolist()), n_frames, lasting)
 
 
 def test_frames_are_compared_as_alone() -> None:

@@ -229,7 +229,7 @@ def test_a_pipe_that_closes_is_no_error(cells):
 
 def test_cold_start_to_answer_is_quick(cells):
     # Processor time of both processes, which a busy machine stretches by half; the answer itself
-    # is there after 1.2 s where nothing else runs.
+    # is there after 0.8 s where nothing else runs.
     def used() -> float:
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         return spent.ru_utime + spent.ru_stime
@@ -239,7 +239,7 @@ def test_cold_start_to_answer_is_quick(cells):
         begun = used()
         run("POSCAR", folder=cells)
         seconds.append(used() - begun)
-    assert min(seconds) < 3.0, seconds
+    assert min(seconds) < 2.0, seconds
 
 
 def test_pristine_supercell_is_in_the_order_of_the_atoms(written, cells):
@@ -262,3 +262,25 @@ def test_vacant_sites_follow_their_species():
     order = pristine.site_order(atom_of_site, numbers)
     assert numbers[order].tolist() == [42, 42, 34, 34, 34, 16]
     assert atom_of_site[order].tolist() == [0, -1, 2, 3, -1, -1]
+
+
+def test_answers_do_not_depend_on_the_seed_of_hashes(tmp_path):
+    cells = {"one": layer(), "two": layer(), "salt": rock_salt()}
+    del cells["two"][4]
+    cells["salt"].symbols[3] = "K"
+    for name, atoms in cells.items():
+        ase.io.write(tmp_path / f"{name}.vasp", atoms)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    command = [sys.executable, "-m", "defectpool.scan.command_line", "scan", "--json", *files]
+    runs = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed},
+        )
+        for seed in ("1", "2")
+    ]
+    first, second = (run.communicate()[0] for run in runs)
+    assert first == second
+    assert [json.loads(row)["verdict"] for row in first.splitlines()] == ["defective"] * 3

@@ -56,14 +56,14 @@ def test_force_constants_spring_by_spring(atoms):
 def test_every_mode_has_its_share_of_energy():
     atoms = monolayer(2)
     moduli, modes = np.linalg.eigh(slow_force_constants(atoms))
-    moves = np.array([thermal_displacements(atoms, 300, seed) for seed in range(1500)])
+    moves = np.array([thermal_displacements(atoms, 300, seed) for seed in range(400)])
     amplitudes = moves.reshape(len(moves), -1) @ modes
     assert np.abs(amplitudes[:, :3]).max() < 1e-4
     energies = 0.5 * moduli[3:] * (amplitudes[:, 3:] ** 2).mean(axis=0)
-    np.testing.assert_allclose(energies, kB * 300 / 2, rtol=0.2)
-    assert energies.mean() == pytest.approx(kB * 300 / 2, rel=0.01)
+    np.testing.assert_allclose(energies, kB * 300 / 2, rtol=0.3)
+    assert energies.mean() == pytest.approx(kB * 300 / 2, rel=0.02)
     correlations = np.corrcoef(amplitudes[:, 3:].T) - np.eye(len(moduli) - 3)
-    assert np.abs(correlations).max() < 0.15
+    assert np.abs(correlations).max() < 0.25
 
 
 def test_displacements_grow_with_the_root_of_the_temperature():

@@ -89,12 +89,12 @@ def test_titles_name_host_defect_and_supercell(folder):
 def test_the_picture_has_a_scale_bar_and_the_axes(tmp_path):
     from matplotlib.figure import Figure
 
-    from defectpool.structures.pictures import _cell_axes, _scale_bar
+    from defectpool.structures.pictures import _cell_axes, scale_bar
 
     structures, _ = build_structures([HOSTS["MoS2-2H"]], "vacancy", "5x5", SETTINGS)
     axes = Figure(figsize=(2, 2)).add_subplot()
     axes.set(xlim=(-8, 8), ylim=(-8, 8), aspect="equal")
-    _scale_bar(axes, 8.0)
+    scale_bar(axes, 8.0)
     _cell_axes(axes, structures[0], 8.0)
     bar = axes.lines[0].get_xdata()
     assert [text.get_text() for text in axes.texts if text.get_text()] == ["5 Å", "a", "b"]

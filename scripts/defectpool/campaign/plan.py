@@ -24,7 +24,7 @@ SITES = 6.0
 ALL = {"vacancy": 2.6, "antisite": 3.5, "substitution": 5.2, "interstitial": 12.0}
 # From host to graph, one core: milliseconds a structure, and more for each of its sites.
 BUILD_MS, BUILD_MS_SITE = 2.0, 0.03
-# Seconds of a relaxation or of dynamics for each site, one core (CHGNet, about 60 steps).
+# Seconds of a relaxation or of dynamics for each site, one core (CHGNet, 63 steps).
 RELAX_SITE = 0.25
 # Bytes a structure (gzipped text and graph), and more for each of its sites.
 BYTES, BYTES_SITE = 600.0, 14.0

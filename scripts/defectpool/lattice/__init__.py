@@ -2,8 +2,9 @@
 
 from defectpool.lattice.comparison import Defect, compare, composition_balance
 from defectpool.lattice.complexes import Complex, find_complexes
+from defectpool.lattice.events import Event
 from defectpool.lattice.host import Alternative, Host, find_host
-from defectpool.lattice.trajectory import Event, Trajectory, track
+from defectpool.lattice.trajectory import Trajectory, track
 from defectpool.lattice.verdict import Finding, analyze
 
 __all__ = [

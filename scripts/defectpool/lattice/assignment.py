@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from defectpool.lattice.geometry import Floats, Ints, PeriodicTree
 
@@ -45,8 +43,9 @@ def assign(
     foreign = ~np.isin(numbers, site_numbers)
     reach = np.where(foreign, FOREIGN_CUTOFF, CUTOFF)
     cost = squared + np.where(match, 0.0, MISMATCH)
-    taken = np.isin(sites, site_of_atom[site_of_atom >= 0])
-    cost[(sites < 0) | taken | (squared > reach[:, None] ** 2)] = np.inf
+    taken = np.zeros(len(site_numbers), dtype=bool)
+    taken[site_of_atom[site_of_atom >= 0]] = True
+    cost[(sites < 0) | taken[sites] | (squared > reach[:, None] ** 2)] = np.inf
     solve = _matching if len(open_atoms) <= MANY else _greedy
     site_of_atom[open_atoms] = solve(sites[open_atoms], cost[open_atoms])
     return site_of_atom, _displacements(site_of_atom, sites, vectors)
@@ -63,21 +62,20 @@ def _matching(sites: Ints, cost: Floats) -> Ints:
     """Least-cost matching of atoms to sites or, at a higher cost, to none, [m]."""
     if not len(sites):
         return np.zeros(0, dtype=np.int64)
+    # half a second of a cold start, and most structures need no matching
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     used, columns = np.unique(sites, return_inverse=True)
     columns = columns.reshape(sites.shape)
     n, m = len(sites), len(used)
     allowed = np.isfinite(cost)
-    rows = np.repeat(np.arange(n), sites.shape[1]).reshape(sites.shape)
-    graph = csr_array(
-        (
-            np.concatenate([cost[allowed], np.full(n, UNSEATED)]) + 1.0,  # 0 would be no edge
-            (
-                np.concatenate([rows[allowed], np.arange(n)]),
-                np.concatenate([columns[allowed], m + np.arange(n)]),
-            ),
-        ),
-        shape=(n, m + n),
-    )
+    edges = np.column_stack([allowed, np.ones(n, dtype=bool)])  # the last is to stay without
+    data = np.column_stack([cost, np.full(n, UNSEATED)])[edges] + 1.0  # 0 would be no edge
+    columns = np.column_stack([columns, m + np.arange(n)])[edges]
+    ends = np.concatenate([[0], np.cumsum(edges.sum(axis=1))])
+    graph = csr_array((data, columns, ends), shape=(n, m + n))
+    graph.sort_indices()
     matched, taken = min_weight_full_bipartite_matching(graph)
     found = np.full(n, -1, dtype=np.int64)
     inside = taken < m

@@ -46,9 +46,6 @@ def find_basis(crystal: Crystal, lattice: Lattice) -> Basis:
     All atoms are folded into the primitive cell, where those of one site of the host form a
     cluster. Sites are the clusters of most cells; where species share a site, the majority has it.
     """
-    if lattice.size == 1:
-        scaled = crystal.positions @ np.linalg.inv(crystal.cell)
-        return Basis(crystal.numbers, wrapped(scaled, crystal.pbc))
     n = len(crystal.numbers)
     rows = spread(n, max(500, SAMPLE * n // lattice.size))
     species, labels = np.unique(crystal.numbers[rows], return_inverse=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from defectpool.lattice.assignment import CUTOFF, FOREIGN_CUTOFF, assign
-from defectpool.lattice.geometry import Floats, Ints, PeriodicTree, gathered, shortest, wrapped
+from defectpool.lattice import score
+from defectpool.lattice.assignment import assign
+from defectpool.lattice.geometry import Floats, Ints, PeriodicTree, gathered, wrapped
 from defectpool.lattice.host import Host
 from defectpool.lattice.naming import defect_name
 
@@ -35,7 +36,7 @@ class Defect:
     distance_moved
         Of the atom from its site in Å, 0 where there is none.
     score
-        Confidence, 0 to 1.
+        Share of such answers that are right, 0 to 1.
     """
 
     type: str
@@ -140,7 +141,7 @@ def _vacancies(
                 tuple(sorted({int(row) for row in shell})),
                 int(site),
                 0.0,
-                float(np.clip(0.5 + 0.5 * closest / (0.75 * host.shortest_bond), 0.5, 1.0)),
+                score.score("vacancy", score.of_vacancy(closest, host.shortest_bond)),
             )
         )
     return found
@@ -151,20 +152,20 @@ def _exchanged(
 ) -> list[Defect]:
     """Atoms on sites of another species: antisites, and substitutions by foreign atoms."""
     found = []
-    for row in exchanged:
+    ambiguity = score.of_exchanged(site_of_atom[exchanged], displacements[exchanged], host)
+    for row, doubtful in zip(exchanged, ambiguity, strict=True):
         site, number = int(site_of_atom[row]), int(numbers[row])
         native = number in host.numbers
-        moved = float(np.linalg.norm(displacements[row]))
-        limit = CUTOFF if native else FOREIGN_CUTOFF
+        kind = "antisite" if native else "substitution"
         found.append(
             Defect(
-                "antisite" if native else "substitution",
+                kind,
                 defect_name(number, int(host.pristine_numbers[site])),
                 _inside(host.pristine_positions[site], host),
                 (int(row),),
                 site,
-                moved,
-                float(np.clip(1 - 0.5 * (moved / limit) ** 2, 0, 1)),
+                float(np.linalg.norm(displacements[row])),
+                score.score(kind, float(doubtful)),
             )
         )
     return found
@@ -175,6 +176,7 @@ def _interstitials(
 ) -> list[Defect]:
     """Atoms without a site: interstitials, or adatoms where they lie outside the layer."""
     outside = _outside(positions[extra], host)
+    free = host.pristine_positions[vacant]
     return [
         Defect(
             "adatom" if out else "interstitial",
@@ -183,19 +185,10 @@ def _interstitials(
             (int(row),),
             -1,
             0.0,
-            _clear_of(positions[row], host.pristine_positions[vacant], host),
+            score.score("interstitial", score.of_interstitial(positions[row], free, host)),
         )
         for row, out in zip(extra, outside, strict=True)
     ]
-
-
-def _clear_of(position: Floats, vacant: Floats, host: Host) -> float:
-    """Confidence that an atom does not belong to a vacant site, from its distance, 0.5 to 1."""
-    if not len(vacant):
-        return 1.0
-    offset = shortest(vacant - position, host.pristine_cell, host.pbc)
-    nearest = float(np.linalg.norm(offset, axis=1).min())
-    return float(np.clip(0.5 + 0.5 * (nearest - CUTOFF) / CUTOFF, 0.5, 1.0))
 
 
 def _outside(positions: Floats, host: Host) -> np.ndarray:

@@ -7,8 +7,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from defectpool.lattice.comparison import Defect, places_of
 from defectpool.lattice.geometry import Floats, PeriodicTree, shortest
@@ -69,6 +67,11 @@ def find_complexes(
 
 def _groups(places: Floats, host: Host) -> list[list[int]]:
     """Members of each group of defects that short distances link, in order."""
+    if len(places) == 1:
+        return [[0]]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     reach = TOGETHER * host.shortest_bond
     tree = PeriodicTree(places, host.pristine_cell, host.pbc, reach)
     k = min(16, len(tree.rows))

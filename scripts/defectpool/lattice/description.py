@@ -25,7 +25,7 @@ def displacement_bits(displacements: Floats) -> float:
 
     A logarithm and not a square: relaxed atoms around a defect go far, and few.
     """
-    length = np.linalg.norm(displacements, axis=1)
+    length = np.sqrt(np.einsum("ij,ij->i", displacements, displacements))
     return float(3 * np.log2(1 + length / (np.sqrt(3) * RESOLUTION)).sum())
 
 

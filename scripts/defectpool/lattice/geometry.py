@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 VACUUM = 5.0  # Å; a gap this wide within a cell is the vacuum of a layer that was wrapped
 
@@ -42,6 +42,16 @@ class Crystal:
     pbc: NDArray[np.bool_]
     change: Ints
     order: Ints
+
+    @cached_property
+    def labels(self) -> Ints:
+        """Label of each atom's species from 0, [n]."""
+        return np.unique(self.numbers, return_inverse=True)[1]
+
+    @cached_property
+    def n_species(self) -> int:
+        """Number of species."""
+        return int(self.labels.max(initial=-1)) + 1
 
 
 def crystal(atoms: Any) -> Crystal:
@@ -132,38 +142,63 @@ def reduced_cell(cell: Floats, pbc: NDArray[np.bool_]) -> tuple[Floats, Ints]:
     -------
     The reduced cell [3, 3] and the unimodular integers [3, 3] with reduced = integers @ cell.
     """
-    rows = np.flatnonzero(pbc)
+    axes = np.flatnonzero(pbc).tolist()
     change = np.eye(3, dtype=np.int64)
     for _ in range(1000):
         current = change @ cell
-        for i in sorted(rows.tolist(), key=lambda row: -float(np.linalg.norm(current[row]))):
-            shorter = _shorter(change, cell, i, rows[rows != i])
-            if shorter is not None:
-                change[i] = shorter
+        gram = current @ current.T
+        for i in sorted(axes, key=lambda row: -float(gram[row, row])):
+            others = [axis for axis in axes if axis != i]
+            steps = _steps(gram.tolist(), i, others)
+            if any(steps):
+                change[i] -= sum(s * change[axis] for s, axis in zip(steps, others, strict=True))
                 break
         else:
             break
     return change @ cell, change
 
 
-def _shorter(change: Ints, cell: Floats, i: int, others: Ints) -> Ints | None:
-    """Row i of the change minus the combination of the others that shortens it most, or None."""
-    if not len(others):
-        return None
-    basis = change[others] @ cell
-    vector = change[i] @ cell
-    nearest = np.round(np.linalg.lstsq(basis.T, vector, rcond=None)[0]).astype(np.int64)
-    steps = np.array(list(product((-1, 0, 1), repeat=len(others)))) + nearest
-    lengths = np.linalg.norm(vector - steps @ basis, axis=1)
-    best = int(np.argmin(lengths))
-    if lengths[best] > np.linalg.norm(vector) * (1 - 1e-9):
-        return None
-    return change[i] - steps[best] @ change[others]
+def _steps(gram: list[list[float]], i: int, others: list[int]) -> tuple[int, ...]:
+    """Multiples of the other vectors that shorten vector i most when they are taken away.
+
+    Parameters
+    ----------
+    gram
+        Inner products of the vectors, [3, 3].
+    i, others
+        Rows of the vector and of the at most two others.
+    """
+    if not others:
+        return ()
+    nearest = [round(x) for x in _projection(gram, i, others)]
+    best, least = (0,) * len(others), gram[i][i] * (1 - 1e-9)
+    for shifts in product((-1, 0, 1), repeat=len(others)):
+        steps = tuple(n + s for n, s in zip(nearest, shifts, strict=True))
+        squared = gram[i][i]
+        for s, a in zip(steps, others, strict=True):
+            squared -= 2 * s * gram[i][a]
+            squared += sum(s * t * gram[a][b] for t, b in zip(steps, others, strict=True))
+        if squared < least:
+            best, least = steps, squared * (1 - 1e-9)
+    return best
+
+
+def _projection(gram: list[list[float]], i: int, others: list[int]) -> list[float]:
+    """Coefficients of the projection of vector i onto the others."""
+    if len(others) == 1:
+        a = others[0]
+        return [gram[i][a] / gram[a][a]]
+    a, b = others
+    determinant = gram[a][a] * gram[b][b] - gram[a][b] ** 2
+    return [
+        (gram[i][a] * gram[b][b] - gram[i][b] * gram[a][b]) / determinant,
+        (gram[i][b] * gram[a][a] - gram[i][a] * gram[a][b]) / determinant,
+    ]
 
 
 def wrapped(scaled: Floats, pbc: NDArray[np.bool_]) -> Floats:
     """Fractional coordinates brought into [0, 1) along periodic axes, same shape."""
-    inside = np.where(pbc, scaled - np.floor(scaled), scaled)
+    inside = scaled - np.floor(scaled) * pbc
     return np.where(pbc & (inside >= 1), 0.0, inside)
 
 
@@ -192,6 +227,8 @@ class PeriodicTree:
         reach: float,
         labels: Ints | None = None,
     ) -> None:
+        from scipy.spatial import cKDTree  # not needed where findings are only read
+
         self.cell, self.pbc, self.reach = cell, pbc, reach
         self.inverse = np.linalg.inv(cell)
         scaled = wrapped(positions @ self.inverse, pbc)
@@ -253,11 +290,12 @@ class PeriodicTree:
 def _with_images(scaled: Floats, rows: Ints, axis: int, pad: float) -> tuple[Floats, Ints]:
     """Points and their images along one axis that lie within `pad` of the cell."""
     points, owners = [scaled], [rows]
+    places = scaled[:, axis]
     for shift in range(-int(np.ceil(pad)), int(np.ceil(pad)) + 1):
-        moved = scaled[:, axis] + shift
-        near = (moved > -pad) & (moved < 1 + pad)
-        if shift and near.any():
-            images = scaled[near].copy()
+        if shift:  # images above the cell can only be too high, those below too low
+            inside = places < 1 + pad - shift if shift > 0 else places > -pad - shift
+            near = np.flatnonzero(inside)
+            images = scaled[near]
             images[:, axis] += shift
             points.append(images)
             owners.append(rows[near])

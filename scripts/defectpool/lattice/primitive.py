@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +24,7 @@ class Lattice:
     Attributes
     ----------
     cell
-        Reduced primitive cell in Å, [3, 3].
+        Primitive cell in Å, [3, 3].
     supercell
         Integers [3, 3]; the given (reduced) cell is supercell @ cell.
     score
@@ -35,7 +35,7 @@ class Lattice:
     supercell: Ints
     score: float
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of primitive cells in the given cell."""
         return round(abs(np.linalg.det(self.supercell)))
@@ -58,8 +58,9 @@ def find_lattices(crystal: Crystal, translations: Translations) -> list[Lattice]
         if count == above:
             continue
         above = count
-        for lattice in _commensurate(_short(translations, level, whole), crystal, limit):
-            found.setdefault(_key(lattice.supercell), lattice)
+        bases = _commensurate(_short(translations, level, whole), crystal, limit)
+        for key, (cell, supercell, score) in bases.items():
+            found.setdefault(key, Lattice(cell, supercell, score))
     return sorted(found.values(), key=lambda lattice: (-round(lattice.score * 20), -lattice.size))
 
 
@@ -91,8 +92,10 @@ def _independent(vectors: Floats) -> Ints:
     return np.array(chosen, dtype=np.int64)
 
 
-def _commensurate(pool: Translations, crystal: Crystal, limit: int) -> list[Lattice]:
-    """Lattices of all bases out of a pool of translations whose whole multiple the cell is."""
+def _commensurate(
+    pool: Translations, crystal: Crystal, limit: int
+) -> dict[bytes, tuple[Floats, Ints, float]]:
+    """Cell, supercell and score of the lattices whose whole multiple the given cell is, by key."""
     dimension = int(crystal.pbc.sum())
     picks = np.array(list(combinations(range(len(pool.vectors)), dimension)))
     bases = np.tile(crystal.cell, (len(picks), 1, 1))
@@ -107,27 +110,24 @@ def _commensurate(pool: Translations, crystal: Crystal, limit: int) -> list[Latt
     exact = np.linalg.solve(supercells, np.broadcast_to(crystal.cell, bases.shape))
     near = np.linalg.norm(exact - bases, axis=2).max(axis=1, initial=0.0) < COMMENSURATE
     scores = pool.scores[picks[near]].min(axis=1, initial=1.0)
-    return [
-        _reduced(cell, supercell.astype(np.int64), crystal, float(score))
-        for cell, supercell, score in _distinct(exact[near], supercells[near], scores)
-    ]
+    return _distinct(exact[near], supercells[near].astype(np.int64), scores)
 
 
 def _distinct(
-    cells: Floats, supercells: Floats, scores: Floats
-) -> list[tuple[Floats, Floats, Floats]]:
-    """One basis of each lattice, that of the best score."""
-    best: dict[bytes, int] = {}
+    cells: Floats, supercells: Ints, scores: Floats
+) -> dict[bytes, tuple[Floats, Ints, float]]:
+    """One basis of each lattice by its key, that of the best score."""
+    best: dict[bytes, tuple[Floats, Ints, float]] = {}
     for row in np.argsort(-scores, kind="stable"):
-        best.setdefault(_key(supercells[row].astype(np.int64)), int(row))
-    return [(cells[row], supercells[row], scores[row]) for row in best.values()]
+        best.setdefault(_key(supercells[row]), (cells[row], supercells[row], float(scores[row])))
+    return best
 
 
-def _reduced(cell: Floats, supercell: Ints, crystal: Crystal, score: float) -> Lattice:
+def reduced(lattice: Lattice, pbc: np.ndarray) -> Lattice:
     """Lattice in its reduced basis."""
-    reduced, change = reduced_cell(cell, crystal.pbc)
+    cell, change = reduced_cell(lattice.cell, pbc)
     back = np.round(np.linalg.inv(change)).astype(np.int64)
-    return Lattice(reduced, supercell @ back, score)
+    return Lattice(cell, lattice.supercell @ back, lattice.score)
 
 
 def _key(supercell: Ints) -> bytes:
@@ -153,7 +153,7 @@ def _box(sides: tuple[int, ...]) -> Ints:
 
 def hermite_normal_form(matrix: Ints) -> Ints:
     """Upper triangular integers [3, 3] whose rows generate the same lattice as the matrix."""
-    rows = [[int(x) for x in row] for row in matrix]
+    rows = matrix.tolist()
     for column in range(3):
         for other in range(column + 1, 3):
             while rows[other][column]:

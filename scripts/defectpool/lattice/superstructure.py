@@ -15,7 +15,7 @@ import numpy as np
 
 from defectpool.lattice.description import defect_bits, displacement_bits, site_bits
 from defectpool.lattice.geometry import Crystal, Floats, Ints
-from defectpool.lattice.primitive import Lattice, lattice_points
+from defectpool.lattice.primitive import Lattice, hermite_normal_form, lattice_points
 
 if TYPE_CHECKING:
     from defectpool.lattice.fit import Fit
@@ -58,49 +58,60 @@ def index_within(lattice: Lattice, denser: Lattice) -> Ints | None:
     return index
 
 
-def estimated_bits(crystal: Crystal, fit: Fit, index: Ints) -> float:
+def estimated_bits(crystal: Crystal, fit: Fit, index: Ints, limit: float = np.inf) -> float:
     """Estimated description length if the sites of a fit were equivalent within a sublattice only.
 
     Each class of sites takes what most of its members hold (nothing, where most are vacant) and
-    moves to the mean of their atoms.
+    moves to the mean of their atoms. Displacements are left out if it is longer than the limit
+    without them.
     """
     factor = round(abs(np.linalg.det(index)))
     members = fit.lattice.size // factor
     n_classes = len(fit.basis.numbers) * factor
     class_of_point = _classes(lattice_points(fit.lattice.supercell), index)
-    seated = fit.site_of_atom >= 0
-    basis_site, point = np.divmod(fit.site_of_atom[seated], fit.lattice.size)
+    basis_site, point = fit.seats
     atom_class = basis_site * factor + class_of_point[point]
-    held, agreeing = _occupation(crystal.numbers[seated], atom_class, n_classes)
+    labels = crystal.labels[fit.seated]
+    held, agreeing = _occupation(labels, crystal.n_species, atom_class, n_classes)
     is_site = held >= 0.5 * members
     in_sites = is_site[atom_class]
     n_sites = int(is_site.sum())
     volume = abs(float(np.linalg.det(fit.lattice.cell))) * factor
-    n_species = len(np.unique(crystal.numbers))
+    n_species = crystal.n_species
     vacant = np.maximum(members - held, 0)[is_site].sum()
     exchanged = (held - agreeing)[is_site].sum()
     extra = fit.n_extra + (~in_sites).sum()
-    displacements = _without_means(fit.displacements[seated], atom_class, n_classes)
-    return (
-        n_sites * site_bits(volume, n_species)
-        + defect_bits(n_sites * members, vacant, exchanged, extra, volume * members, n_species)
-        + displacement_bits(displacements[in_sites])
+    bits = n_sites * site_bits(volume, n_species) + defect_bits(
+        n_sites * members, vacant, exchanged, extra, volume * members, n_species
     )
+    if bits > limit:
+        return bits
+    displacements = _without_means(fit.displacements[fit.seated], atom_class, n_classes)
+    return bits + displacement_bits(displacements[in_sites])
 
 
 def _classes(points: Ints, index: Ints) -> Ints:
-    """Class of lattice points that differ by vectors of a sublattice, [m]."""
-    factor = round(abs(np.linalg.det(index)))
-    adjugate = np.round(np.linalg.inv(index) * factor).astype(np.int64)
-    keys = points @ adjugate % factor
-    return np.unique(keys @ np.array([factor**2, factor, 1]), return_inverse=True)[1]
+    """Class of lattice points that differ by vectors of a sublattice, from 0, [m].
+
+    A point is moved by these vectors into the box on the diagonal of their Hermite normal form;
+    its place there is the class.
+    """
+    form = hermite_normal_form(index)
+    rest, classes = points.copy(), np.zeros(len(points), dtype=np.int64)
+    for axis in range(3):
+        side = form[axis, axis]
+        if side > 1 or axis < 2:
+            rest -= (rest[:, axis] // side)[:, None] * form[axis]
+        classes = classes * side + rest[:, axis] * (side > 1)
+    return classes
 
 
-def _occupation(numbers: Ints, atom_class: Ints, n_classes: int) -> tuple[Ints, Ints]:
+def _occupation(
+    labels: Ints, n_species: int, atom_class: Ints, n_classes: int
+) -> tuple[Ints, Ints]:
     """Count of atoms in each class, and of those of its most frequent species, [n_classes]."""
-    species, labels = np.unique(numbers, return_inverse=True)
-    table = np.bincount(atom_class * len(species) + labels, minlength=n_classes * len(species))
-    table = table.reshape(n_classes, len(species))
+    table = np.bincount(atom_class * n_species + labels, minlength=n_classes * n_species)
+    table = table.reshape(n_classes, n_species)
     return table.sum(axis=1), table.max(axis=1)
 
 

@@ -151,6 +151,9 @@ def _site(structure: DefectStructure, row: Mapping[str, Any]) -> str:
 
 
 def _words(structure: DefectStructure) -> str:
+    if structure.defect in ("complex", "dense"):
+        names = structure.name.replace("+", ", ") if structure.defect == "complex" else ""
+        return f"{structure.count} defects{names and ': '}{names}"
     if structure.defect == "vacancy":
         return f"{structure.replaced} is missing"
     if structure.defect == "interstitial":

@@ -73,6 +73,8 @@ def _send(message: object, replies: BinaryIO) -> None:
 def main() -> None:
     """Serve on standard input and output; what a parser prints goes nowhere."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    import scipy.spatial  # noqa: F401  before the limits of a file count
+
     import defectpool.scan.examine  # noqa: F401  if this fails, the traceback is wanted
 
     replies = os.fdopen(os.dup(1), "wb")

@@ -151,7 +151,7 @@ def draw(pairs: Sequence[Pair], paths: Sequence[Path]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    half = min(_image_distance(pair[1]) for pair in pairs) / 2
+    half = min(image_distance(pair[1]) for pair in pairs) / 2
     thickness = max(float(np.ptp(pair[0].atoms.positions[:, 2])) for pair in pairs) + 3
     rows, columns = (len(pairs) + 1) // 2, min(len(pairs), 2)
     panel = 1.7  # inches
@@ -180,33 +180,36 @@ def draw(pairs: Sequence[Pair], paths: Sequence[Path]) -> None:
                 },
             )  # fmt: skip
             defective, pristine = pair
-            block.suptitle(f"({'abcdefgh'[number]}) {_title(defective)}", y=0.97)
+            block.suptitle(f"({'abcdefgh'[number]}) {title(defective)}", y=0.97)
             for column, structure in enumerate((pristine, defective)):
                 axes[0, column].set_title(
                     "defective" if structure.label else "pristine", fontsize=7, pad=2
                 )
-                _view(axes[0, column], structure, half, half, side=False)
-                _view(axes[1, column], structure, half, thickness / 2, side=True)
-                _scale_bar(axes[0, column], half)
+                view(axes[0, column], structure, half, half, side=False)
+                view(axes[1, column], structure, half, thickness / 2, side=True)
+                scale_bar(axes[0, column], half)
                 _cell_axes(axes[0, column], structure, half)
-        _legend(foot, pairs, half)
+        legend(foot, pairs, half)
         for path in paths:
             with replacing(path) as temporary:
                 metadata = {"Date": None} if path.suffix == ".svg" else None
                 figure.savefig(temporary, dpi=300, metadata=metadata)
 
 
-def _image_distance(structure: DefectStructure) -> float:
+def image_distance(structure: DefectStructure) -> float:
+    """Distance in Å between a defect and its nearest periodic image."""
     return float(np.linalg.norm(reduced(structure.atoms.cell.array[:2])[0]))
 
 
-def _title(structure: DefectStructure) -> str:
-    what, where = structure.name.split("_")
-    title = rf"{structure.defect} $\mathrm{{{what}}}_\mathrm{{{where}}}$"
-    return f"{title} ({structure.site_type.replace('-', ', ')})" if structure.site_type else title
+def title(structure: DefectStructure) -> str:
+    """Type and name of a defect in the notation of the field; a complex has a name for each."""
+    names = [name.split("_") for name in structure.name.split("+") if "_" in name]
+    text = " + ".join(rf"$\mathrm{{{what}}}_\mathrm{{{where}}}$" for what, where in names)
+    words = f"{structure.defect} {text}".strip()
+    return f"{words} ({structure.site_type.replace('-', ', ')})" if structure.site_type else words
 
 
-def _view(ax: Axes, structure: DefectStructure, half: float, tall: float, side: bool) -> None:
+def view(ax: Axes, structure: DefectStructure, half: float, tall: float, side: bool) -> None:
     """Draw atoms and bonds around the defect, seen along -z or, from the side, along +y."""
     from matplotlib.collections import EllipseCollection, LineCollection
 
@@ -265,7 +268,7 @@ def _view(ax: Axes, structure: DefectStructure, half: float, tall: float, side: 
         spine.set(linewidth=0.5, color="0.6")
 
 
-def _scale_bar(ax: Axes, half: float) -> None:
+def scale_bar(ax: Axes, half: float) -> None:
     """Draw a bar of 1, 2, 5, 10, ... Å in the lower left corner of a view."""
     length = max(bar for bar in (0.5, 1, 2, 5, 10, 20, 50) if bar <= 0.7 * half or bar == 0.5)
     x, y = -0.92 * half, -0.9 * half
@@ -317,7 +320,7 @@ def _window(
     return points[inside], numbers[inside]
 
 
-def _legend(figure: SubFigure, pairs: Sequence[Pair], half: float) -> None:
+def legend(figure: SubFigure, pairs: Iterable[Iterable[DefectStructure]], half: float) -> None:
     """Explain the colors of the elements and the ring, and give the width of the window."""
     from matplotlib.lines import Line2D
 
