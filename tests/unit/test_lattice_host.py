@@ -25,7 +25,7 @@ from defectpool.lattice.basis import Basis
 from defectpool.lattice.fit import _compared, _least_bits, fitted
 from defectpool.lattice.geometry import crystal
 from defectpool.lattice.primitive import Lattice, find_lattices
-from defectpool.lattice.superstructure import estimated_bits, sublattices
+from defectpool.lattice.superstructure import estimated_bits, index_within, sublattices
 from defectpool.lattice.translations import find_translations
 
 NAMES = sorted(hosts())
@@ -241,6 +241,14 @@ def test_a_lattice_that_is_not_fitted_is_longer_than_the_best(name) -> None:
     left_out = [one for one in lattices if _least_bits(canonical, one, highest) > best]
     for lattice in left_out[:: len(left_out) // 10 + 1]:
         assert fitted(canonical, lattice).bits > best
+
+
+def test_a_lattice_of_nearly_whole_vectors_is_within_none_of_another_size() -> None:
+    cube = Lattice(np.eye(3), np.eye(3, dtype=np.int64) * 40, 1.0)
+    double = Lattice(np.diag([2.0, 1, 1]), np.diag([20, 40, 40]), 1.0)
+    skewed = Lattice(np.array([[1, 0, 0.005], [40, 0, 0], [0, 40, 0]]), np.diag([1, 1, 8]), 1.0)
+    assert np.array_equal(index_within(double, cube), np.diag([2, 1, 1]))
+    assert index_within(skewed, cube) is None
 
 
 def test_the_given_cell_is_fitted_as_any_other() -> None:

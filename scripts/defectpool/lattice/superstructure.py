@@ -55,7 +55,9 @@ def index_within(lattice: Lattice, denser: Lattice) -> Ints | None:
     index = np.round(ratio).astype(np.int64)
     if np.abs(ratio - index).max() > 0.01 or denser.size <= lattice.size:
         return None
-    return index
+    # a long vector misses a whole multiple of a short one by little: sizes have to agree, too
+    whole = round(abs(np.linalg.det(index))) * lattice.size == denser.size
+    return index if whole else None
 
 
 def estimated_bits(crystal: Crystal, fit: Fit, index: Ints, limit: float = np.inf) -> float:

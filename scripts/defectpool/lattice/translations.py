@@ -17,10 +17,10 @@ TOLERANCE = 0.8  # Å; displacements of 0.2 Å along each axis part two atoms by
 REFERENCES = 3  # atoms of a species whose differences to others are tried
 NEAREST = 150  # like atoms around each of them
 PROBES = 24  # atoms on which a candidate is tried first
-COARSE = 72  # atoms on which those that promise something are refined
-SAMPLE = 600  # atoms on which the best are refined further
+COARSE = 72  # atoms on which it is refined at first
+SAMPLE = 600  # atoms on which it is refined
 LARGE_SAMPLE = 5000  # the same in a large cell, where small errors add up over many repeats
-BEST = 40  # candidates that are refined further
+BEST = 60  # candidates that are refined on these
 PROMISING = 0.25  # lowest score that is refined
 
 
@@ -51,14 +51,11 @@ def find_translations(crystal: Crystal) -> Translations:
         vectors = vectors[scores >= PROMISING]
     if not len(vectors):
         return Translations(np.zeros((0, 3)), np.zeros(0))
-    coarse = spread(len(labels), COARSE)
-    scores, vectors = _score(tree, crystal, labels, coarse, _distinct(vectors))
-    for count in (SAMPLE, LARGE_SAMPLE)[: 2 if len(labels) > SAMPLE else 1]:
-        order = np.argsort(-scores, kind="stable")
-        best, others = _distinct(vectors[order[:BEST]]), vectors[order[BEST:]]
-        found, best = _score(tree, crystal, labels, spread(len(labels), count), best)
-        scores = np.concatenate([found, scores[order[BEST:]]])
-        vectors = np.concatenate([best, others])
+    for count in (COARSE, SAMPLE) if len(labels) <= SAMPLE else (SAMPLE, SAMPLE, LARGE_SAMPLE):
+        if count == LARGE_SAMPLE:
+            vectors = vectors[np.argsort(-scores, kind="stable")[:BEST]]
+        sample = spread(len(labels), count)
+        scores, vectors = _score(tree, crystal, labels, sample, _distinct(vectors))
     order = np.lexsort((np.round(np.linalg.norm(vectors, axis=1), 2), -np.round(scores, 3)))
     return Translations(vectors[order], scores[order])
 
