@@ -99,11 +99,12 @@ def convolution_of_run(wildcards):
 
 def code_of_training(wildcards):
     """Digest of what a run is trained by: a change that one pooling reads retrains that pooling."""
-    return code(
-        "train.py",
-        pooling=pooling_of_run(wildcards),
-        convolution=convolution_of_run(wildcards),
-    )
+    chosen = {"convolution": convolution_of_run(wildcards)}
+    if (
+        wildcards.pooling != "sites"
+    ):  # a class for every site reads what several poolings do
+        chosen["pooling"] = pooling_of_run(wildcards)
+    return code("train.py", **chosen)
 
 
 # Runs of the campaign: the rows of the table.

@@ -11,6 +11,7 @@ localrules:
     compare_rattle,
     compare_splits,
     compare_defect_types,
+    compare_detection,
     list_misclassified,
 
 
@@ -20,6 +21,7 @@ wildcard_constraints:
 
 # Networks for all defects at once, and for each split beside that of the table.
 ANY_RUNS = [run | {"defect": "any"} for run in runs(defect=SETTINGS.defects[0])]
+# A class for every site tells the types apart already.
 TYPES_RUNS = [run for run in ANY_RUNS if run["pooling"] != "sites"]
 OTHER_SPLITS = [
     split
@@ -36,7 +38,8 @@ rule beyond:
         "results/generalization.csv",
         "results/rattle.csv",
         "results/splits.csv",
-        "results/defect_types.csv",
+        "results/any.csv",
+        "results/defect_types.csv" if TYPES_RUNS else [],
         "results/misclassified.csv",
 
 
@@ -219,12 +222,10 @@ use rule train as train_defect_types with:
 
 rule compare_defect_types:
     input:
-        outputs("predictions", ANY_RUNS),
         outputs("predictions", TYPES_RUNS, rule="train_defect_types"),
     output:
         defect_types="results/defect_types.csv",
         confusion="results/confusion.csv",
-        any_defect="results/any.csv",
         plot=plot("confusion", "Beyond the table", "which defect it is"),
     log:
         "results/logs/compare_defect_types.log",
@@ -233,7 +234,6 @@ rule compare_defect_types:
     conda:
         "../envs/environment.yaml"
     params:
-        detection=with_outputs(ANY_RUNS, "predictions"),
         classification=with_outputs(
             TYPES_RUNS, "predictions", rule="train_defect_types"
         ),
@@ -242,6 +242,25 @@ rule compare_defect_types:
         code=code("compare_defect_types.py"),
     script:
         "../scripts/compare_defect_types.py"
+
+
+rule compare_detection:
+    input:
+        outputs("predictions", ANY_RUNS),
+    output:
+        "results/any.csv",
+    log:
+        "results/logs/compare_detection.log",
+    benchmark:
+        "results/benchmarks/compare_detection.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        runs=with_outputs(ANY_RUNS, "predictions"),
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("compare_detection.py"),
+    script:
+        "../scripts/compare_detection.py"
 
 
 rule evaluate_real:

@@ -68,7 +68,8 @@ def pair(
         atoms = atoms[order]
         row = {"vacancy": -1, "substitution": site}.get(defect, len(order) - 1)
         rows = [row if row < 0 else int(np.flatnonzero(order == row)[0])]
-        labels = labels_of(atoms, [defect], [defect], position[None], rows) if label else ()
+        kind = defect if defect in ("vacancy", "substitution") else "interstitial"
+        labels = labels_of(atoms, [kind], [defect], position[None], rows) if label else ()
         found.append(
             Example(atoms, f"{base}:{label}", base, f"h{number}", formula,
                     defect, label, -1, position, labels)

@@ -110,8 +110,11 @@ def test_config_imports_nothing_heavy():
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
-def test_the_best_campaign_is_a_campaign():
-    text = (ROOT / "config" / "beyond.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [("beyond", "outlier"), ("sites", "sites"), ("real", "max"), ("real_small", "outlier")],
+)
+def test_campaigns_that_come_with_the_workflow(name, pooling):
+    text = (ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8")
     settings = load(YAML(typ="safe", pure=True).load(text))
-    assert settings.graph.shells == "complete"
-    assert "outlier" in settings.poolings
+    assert pooling in settings.poolings

@@ -150,18 +150,23 @@ def test_a_line_that_one_pooling_reads_changes_its_digest_alone(tmp_path, monkey
     poolings = ("max", "softmax", "contrast", "outlier")
     mine = tmp_path / "mine.py"
     mine.write_text("def power_mean(sites):\n    return sites.features ** 3\n")
+    other = tmp_path / "other.py"
+    other.write_text(
+        "from defectpool.network.pooling import z_scores\n\n\n"
+        "def steep(sites):\n    return sites.crystals.sum(z_scores(sites))\n"
+    )
 
     def digests():
         code_digest._content.cache_clear()
         code_digest._files.cache_clear()
         return {
             name: code_digest.digest(copy / "train.py", pooling=name, convolution="gated")
-            for name in (*poolings, f"{mine}:power_mean")
+            for name in (*poolings, f"{mine}:power_mean", f"{other}:steep")
         }
 
     file = copy / "defectpool/network/pooling.py"
     before = digests()
-    assert len(set(before.values())) == 5
+    assert len(set(before.values())) == 6
 
     def changed(path, old, new):
         text = path.read_text()
@@ -172,12 +177,12 @@ def test_a_line_that_one_pooling_reads_changes_its_digest_alone(tmp_path, monkey
         return {registry.label(name) for name in before if before[name] != after[name]}
 
     assert changed(file, "deviation(sites).abs()", "deviation(sites).square()") == {"contrast"}
-    assert changed(file, "ALIKE = 0.01", "ALIKE = 0.02") == {"outlier"}
+    assert changed(file, "ALIKE = 0.01", "ALIKE = 0.02") == {"outlier", "steep"}
     assert changed(file, "torch.stack(weights)", "2 * torch.stack(weights)") == {"softmax"}
     assert changed(file, '"""Register a pooling', '"""Reworded') == set()
     assert changed(mine, "** 3", "** 4") == {"power_mean"}
     assert changed(copy / "defectpool/training/loop.py", "\nfrom ", "\nimport math\nfrom ") == {
-        *poolings, "power_mean"
+        *poolings, "power_mean", "steep"
     }  # fmt: skip
 
 

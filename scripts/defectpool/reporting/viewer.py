@@ -29,6 +29,7 @@ METHODS = {
     "argmax_count": "maximum of most features",
     "deviation": "largest deviation from its element",
     "z_score": "largest z-score within its element",
+    "site_logit": "largest logit to belong to a defect",
     "gradient": "largest contribution to the logit (gradient × feature)",
 }
 

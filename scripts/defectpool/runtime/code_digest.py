@@ -64,6 +64,22 @@ class ParsedFile:
     data: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which registered functions count.
+
+    Attributes
+    ----------
+    words
+        Decorator, and the name of the chosen function in lower case.
+    imported
+        Names that the user's own files import from this package: these count, too.
+    """
+
+    words: Mapping[str, str]
+    imported: frozenset[str]
+
+
 def digest(script: Path, store: Path | None = None, **chosen: str) -> str:
     """Digest of a script and of all the science that it imports.
 
@@ -85,12 +101,14 @@ def digest(script: Path, store: Path | None = None, **chosen: str) -> str:
     """
     known = _known(store)
     before = len(known)
+    own = [path for name in chosen.values() if (path := registry.file_of(name))]
+    parsed = [_parsed(path, Chosen({}, frozenset()), known) for path in own]
+    imported = {name.rpartition(".")[2] for file in parsed for name in file.imports}
     words = {key: registry.label(name).lower() for key, name in chosen.items()}
     files: dict[Path, ParsedFile] = {}
-    _follow(script, words, known, files)
-    own = [path for name in chosen.values() if (path := registry.file_of(name))]
+    _follow(script, Chosen(words, frozenset(imported)), known, files)
     codes = [_code(path, files[path]) for path in sorted(files, key=_name)]
-    codes += [_code(path, _parsed(path, {}, known)) for path in own]
+    codes += [_code(path, file) for path, file in zip(own, parsed, strict=True)]
     if store is not None and len(known) > before:
         _keep(known, store)
     return hashlib.sha256("\n".join(codes).encode()).hexdigest()[:16]
@@ -122,7 +140,7 @@ def _name(path: Path) -> str:
 
 def _follow(
     path: Path,
-    chosen: Mapping[str, str],
+    chosen: Chosen,
     known: dict[str, ParsedFile],
     files: dict[Path, ParsedFile],
 ) -> None:
@@ -155,17 +173,19 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _parsed(path: Path, chosen: Mapping[str, str], known: dict[str, ParsedFile]) -> ParsedFile:
+def _parsed(path: Path, chosen: Chosen, known: dict[str, ParsedFile]) -> ParsedFile:
     """Return a file as `known` has it, or parse it."""
     content = _content(path)
-    here = {key: word for key, word in chosen.items() if f"@{key}".encode() in content}
-    key = hashlib.sha256(f"{sys.version_info[:2]} {here}\n".encode() + content).hexdigest()
+    words = {key: word for key, word in chosen.words.items() if f"@{key}".encode() in content}
+    here = Chosen(words, chosen.imported if words else frozenset())
+    salt = f"{sys.version_info[:2]} {words} {sorted(here.imported)}\n"
+    key = hashlib.sha256(salt.encode() + content).hexdigest()
     if key not in known:
         known[key] = _parse(content, str(path), here)
     return known[key]
 
 
-def _parse(content: bytes, name: str, chosen: Mapping[str, str]) -> ParsedFile:
+def _parse(content: bytes, name: str, chosen: Chosen) -> ParsedFile:
     """Parse a file; of what its decorators register only the chosen functions count."""
     tree = ast.parse(content, filename=name)
     imports = _imports(tree)
@@ -203,15 +223,12 @@ def _code(path: Path, file: ParsedFile) -> str:
     return "\n".join([file.code, *sums])
 
 
-def _relevant(body: list[ast.stmt], chosen: Mapping[str, str]) -> list[ast.stmt]:
+def _relevant(body: list[ast.stmt], chosen: Chosen) -> list[ast.stmt]:
     """Leave out registered functions that are not chosen, and what they alone refer to."""
-    names = [_registered_name(node, chosen) for node in body]
-    dropped = [node for node, name in zip(body, names, strict=True) if name]
+    dropped = [node for node in body if _registered_name(node, chosen.words) not in (None, "")]
     kept = [node for node in body if node not in dropped]
-    if "" not in names:  # what is chosen is elsewhere, and may import anything from here
-        return kept
     while dropped:
-        used = {name for node in kept for name in _references(node)}
+        used = chosen.imported.union(*map(_references, kept))
         freed = {name for node in dropped for name in _references(node)} - used
         more = [node for node in kept if _defines(node) and _defines(node) <= freed]
         if not more:
