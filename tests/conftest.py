@@ -6,19 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Folders that take minutes, and how their tests are shared between workers: those of a folder have
-# one cluster or one finished campaign, those of a file are independent of other files.
-LONG = ("slurm", "report", "workflow")
+# Folders that take minutes; they come first.
+LONG = ("slurm", "workflow", "report")
 # These files share a finished campaign.
 FINISHED = ("test_front_door.py", "test_readme.py", "test_reruns.py")
 
 
 def group(path: Path) -> str:
     """Return the name of the group of tests that one worker runs."""
-    folder = path.parent.name
-    if folder in ("slurm", "report"):
-        return folder
-    return "finished campaign" if path.name in FINISHED else f"{folder}/{path.name}"
+    return "finished campaign" if path.name in FINISHED else f"{path.parent.name}/{path.name}"
 
 
 @pytest.hookimpl(optionalhook=True)

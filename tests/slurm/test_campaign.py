@@ -6,7 +6,7 @@ import re
 import pytest
 
 from .cluster import Cluster
-from .conftest import TINY, Campaign, clone, retraining
+from .conftest import TINY, Campaign, clone, retraining, write_yaml
 
 pytestmark = pytest.mark.slurm
 
@@ -49,17 +49,17 @@ def test_each_job_gets_what_its_rule_asks_for(whole):
     assert all("-A physics" in job["SubmitLine"] for job in whole.jobs())
 
 
-def test_every_rule_that_trains_gets_the_gpu(cluster, tmp_path):
+def test_every_rule_that_trains_gets_the_gpu(undisturbed, cluster, tmp_path):
+    campaign = retraining(undisturbed, cluster, tmp_path / "clone", ["max"])
     config = TINY | {
-        "defects": ["vacancy", "interstitial"],
         "poolings": ["max"],
         "training": {"epochs": 1, "folds": 2},
         "generalization": {"splits": ["formula", "random"]},
     }
-    clone(tmp_path / "clone", config, {"gpu_partition": "gpu"})
-    campaign = Campaign(tmp_path / "clone", cluster)
-    for target in ("results/splits.csv", "results/defect_types.csv"):
-        assert campaign.run(target=target) == 0, campaign.log()
+    write_yaml(campaign.folder / "my.yaml", config)
+    write_yaml(campaign.folder / "profiles/slurm/site.yaml", {"gpu_partition": "gpu"})
+    done = campaign.run("results/defect_types.csv", target="results/splits.csv")
+    assert done == 0, campaign.log()
     for rule in ("train", "train_split", "train_defect_types"):
         jobs = campaign.jobs(f"rule_{rule}_wildcards")
         allocations = [

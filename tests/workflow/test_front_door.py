@@ -33,8 +33,6 @@ def test_lint_is_clean(clone):
     ("config", "said"),
     [
         ({"suprcells": ["2x2"]}, "suprcells: unknown key"),
-        ({"training": {"fold": 2}}, "training.fold: unknown key"),
-        ({"materials": {"source": "database"}}, "materials.path: is missing"),
         ({"materials": {"source": "database", "path": "no.db"}}, "materials.path: there is no"),
     ],
 )

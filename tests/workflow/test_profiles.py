@@ -31,7 +31,6 @@ def resources(text, rule):
     ("site", "train", "graphs"),
     [
         (None, {"gpu": "1"}, {}),
-        ({}, {"gpu": "1"}, {}),
         ({"gpus": 0}, {"gpu": "0"}, {}),
         (
             {"gres": "gpu:a100:1", "partition": "cpu", "gpu_partition": "a100"},
@@ -100,13 +99,12 @@ def test_the_command_line_wins(clone):
     assert resources(text, "train")["runtime"] == "7"
 
 
-@pytest.mark.parametrize("form", [["--profile", "{}"], ["--profile={}"]])
-def test_found_from_anywhere(clone, tmp_path, form):
+def test_found_from_anywhere(clone):
     clone.configure(**TINY)
     profile = clone.folder / "profiles/slurm"
     (profile / "site.yaml").write_text("gpu_partition: a100\n")
     done = clone.run(
-        "-n", *(part.format(os.path.relpath(profile, clone.folder)) for part in form),
+        "-n", f"--profile={os.path.relpath(profile, clone.folder)}",
         "--configfile", "my.yaml",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
