@@ -190,6 +190,20 @@ def scanned_path():
     return SETTINGS.scan.path
 
 
+def calculator_files():
+    """Return the calculators in files of the user's, whose content counts as code."""
+    models = SETTINGS.structures.displacements
+    names = {getattr(model, "calculator", "") for model in models}
+    files = sorted(name for name in names if registry.file_of(name))
+    return {f"calculator_{number}": name for number, name in enumerate(files)}
+
+
+def real_files(wildcards):
+    """Return names, sizes and times of the real cells: another file evaluates them again."""
+    found = [(path.name, path.stat()) for path in Path(real_path()).glob("*.xyz*")]
+    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
+
+
 def real_path():
     """Return the folder of real cells with labels."""
     if SETTINGS.real.path is None:

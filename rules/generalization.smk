@@ -280,6 +280,7 @@ rule evaluate_real:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         path=lambda wildcards: real_path(),
+        files=real_files,
         runs=with_outputs(ANY_RUNS, "model", "predictions"),
         bootstrap=SETTINGS.results.bootstrap,
         code=code("evaluate_real.py"),

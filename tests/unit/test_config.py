@@ -59,6 +59,10 @@ def test_defaults_are_the_published_protocol():
     ("raw", "named"),
     [
         ({"suprcells": ["2x2"]}, "suprcells: unknown key"),
+        (
+            {"structures": {"displacements": ["thermal", {"model": "thermal"}]}},
+            "lists thermal 300 twice",
+        ),
         ({"graph": {"radus": 8}}, "graph.radus: unknown key"),
         ({"graph": {"radius": -1}}, "graph.radius"),
         ({"supercells": ["0x2"]}, "supercells.0"),

@@ -82,3 +82,14 @@ def test_files_without_labels_are_named(tmp_path):
     ase.io.write(tmp_path / "plain.xyz", mx2("MoS2", vacuum=8), format="extxyz")
     with pytest.raises(DefectpoolError, match=r"plain\.xyz: no extended XYZ with info"):
         real_cells.read_cells(tmp_path)
+
+
+def test_hosts_are_compared_by_their_reduced_formulas(tmp_path):
+    atoms = layer(False)
+    atoms.info["host"] = "Se2Mo"
+    ase.io.write(tmp_path / "one.xyz", atoms, format="extxyz")
+    assert real_cells.read_cells(tmp_path)[0].host == "MoSe2"
+    atoms.info["host"] = "no formula"
+    ase.io.write(tmp_path / "one.xyz", atoms, format="extxyz")
+    with pytest.raises(DefectpoolError, match=r"one\.xyz: no extended XYZ"):
+        real_cells.read_cells(tmp_path)

@@ -5,13 +5,20 @@ import json
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import mx2
 from ase.io import read
 from structure_examples import textbook
 
 from defectpool.config import GraphSettings, StructuresSettings
 from defectpool.graphs.hdf5 import read_shards, write_shard
 from defectpool.structures.build import build_structures
-from defectpool.structures.defect_labels import DEFECT_TYPES, DefectLabel, site_labels
+from defectpool.structures.defect_labels import (
+    DEFECT_TYPES,
+    DefectLabel,
+    labels_of,
+    site_labels,
+)
 from defectpool.structures.structure_files import read_structures, write_structures
 
 HOSTS = textbook()
@@ -101,3 +108,16 @@ def test_an_atom_of_a_defect_beside_a_vacancy_has_its_own_code():
         DefectLabel("vacancy", "v_S", (1.0, 0.0, 0.0), neighbors=(1, 2)),
     ]
     assert site_labels(4, defects).tolist() == [0, 2, 1, 0]
+
+
+def test_neighbors_of_a_vacancy_are_atoms_of_the_host():
+    atoms = mx2("MoS2", vacuum=8).repeat((3, 3, 1))
+    position = atoms.positions[0].copy()
+    del atoms[0]
+    atoms += Atoms("H", positions=[position + np.array([1.8, 0, 0])])
+    labels = labels_of(
+        atoms, ["vacancy", "interstitial"], ["v_Mo", "H_i"],
+        np.array([position, atoms.positions[-1]]), [-1, len(atoms) - 1],
+    )  # fmt: skip
+    assert len(labels[0].neighbors) == 6
+    assert {atoms.symbols[row] for row in labels[0].neighbors} == {"S"}

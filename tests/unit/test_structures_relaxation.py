@@ -156,12 +156,27 @@ def test_failed_structures_are_left_out_with_their_pair_or_kept(tmp_path):
     kept, failed = relax_structures(structures, settings, make(calculator), tmp_path / "a", "")
     assert not kept and {one.reason for one in failed} == {"calculator_failed"}
     assert failed[0].message == "RuntimeError: no parameters"
+    assert not (tmp_path / "a").exists()  # tried again by the next run
     short = RELAXED.model_copy(update={"steps": 1, "calculator": "chgnet"})
     settings = settings.model_copy(update={"displacements": [short], "keep_failed": True})
     calculator = Springs(structures[0].atoms)
     kept, failed = relax_structures(structures[:1], settings, make(calculator), tmp_path / "b", "")
     assert [one.notes["relaxation"] for one in kept] == ["not_converged"]
     assert [one.reason for one in failed] == ["not_converged"]
+
+
+def test_a_fault_of_the_machine_is_not_one_of_the_structure(tmp_path):
+    structures, settings = built()
+
+    class Full(Springs):
+        def calculate(self, *arguments, **values):
+            raise RuntimeError("CUDA out of memory")
+
+    with pytest.raises(RuntimeError, match="CUDA"):
+        relax_structures(
+            structures, settings, lambda name: lambda: Full(structures[0].atoms), tmp_path / "a", ""
+        )
+    assert not (tmp_path / "a").exists()
 
 
 def test_calculators_by_name(tmp_path):

@@ -1,7 +1,7 @@
 """Displacement models of the configuration."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -104,3 +104,29 @@ def needs_calculator(model: Displacements | str) -> bool:
     """Whether a displacement model needs a calculator of energies and forces."""
     whole = WORDS.get(model) if isinstance(model, str) else model
     return isinstance(whole, RelaxedDisplacements | DynamicsDisplacements)
+
+
+def distinct(models: list[Any]) -> list[Any]:
+    """Return displacement models of which no two have the same name in a structure."""
+    names = [name for model in models for name in _names(model)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"lists {', '.join(twice)} twice; a structure says only the model, its calculator and "
+            "its sigma or temperature"
+        )
+    return models
+
+
+def _names(model: Displacements | str) -> list[str]:
+    match WORDS.get(model, model) if isinstance(model, str) else model:
+        case StaticDisplacements(sigma=sigma):
+            return [f"static {sigma:g}"]
+        case ThermalDisplacements(temperature=temperature):
+            return [f"thermal {temperature:g}"]
+        case RelaxedDisplacements(calculator=calculator):
+            return [f"relaxed {calculator}"]
+        case DynamicsDisplacements(calculator=calculator, temperatures=temperatures):
+            return [f"dynamics {calculator} {one:g}" for one in temperatures]
+        case word:
+            return [str(word)]

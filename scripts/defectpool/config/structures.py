@@ -4,8 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_serializer
 
-from defectpool.config.displacements import Displacements, needs_calculator
-from defectpool.config.values import Ascending, Section, Seed, Species, unique
+from defectpool.config.displacements import (
+    Displacements,
+    distinct,
+    needs_calculator,
+)
+from defectpool.config.values import Ascending, Section, Seed, Species
 
 Number = Annotated[int, Field(ge=2, le=5)]
 Concentration = Annotated[float, Field(ge=0.01, le=0.4)]
@@ -121,7 +125,7 @@ class StructuresSettings(Section):
     displacements: Annotated[
         list[Literal["none", "static", "thermal", "relaxed", "dynamics"] | Displacements],
         Field(min_length=1),
-        AfterValidator(unique),
+        AfterValidator(distinct),
     ] = Field(
         ["none"],
         description="Displacement models, of which each pair draws one: none, static, thermal, "

@@ -63,7 +63,7 @@ class RealCell:
     group
         Cells of one group are correlated: the states of one defect, 25 frames of a trajectory.
     host
-        Formula of the host.
+        Reduced formula of the host.
     defects
         Labels; a position is empty where it is unknown.
     """
@@ -91,6 +91,7 @@ def read_cells(folder: Path) -> list[RealCell]:
 
 def _read(path: Path) -> Iterator[RealCell]:
     from ase.io import read
+    from pymatgen.core import Composition
 
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
@@ -103,7 +104,8 @@ def _read(path: Path) -> Iterator[RealCell]:
                 for one in json.loads(info["defects"])
             )
             stem = path.name.partition(".")[0]
-            yield RealCell(atoms, stem, f"{info.get('name', number)}{block}", info["host"], defects)
+            host = Composition(info["host"]).reduced_formula
+            yield RealCell(atoms, stem, f"{info.get('name', number)}{block}", host, defects)
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise reading_error(error, path) or DefectpoolError(
             f"{path}: no extended XYZ with info['defects'] and info['host'] ({error!r})"
@@ -178,6 +180,11 @@ def network_answers(
     networks, settings = load_models(model), graph_settings(model)
     size = networks[0][2].settings
     tested = predictions[["repeat", "fold", "formula"]].drop_duplicates()
+    if tested.duplicated(["repeat", "formula"]).any():
+        raise DefectpoolError(
+            "training.split: with a random split every network has trained on all formulas; "
+            "choose formula, element or prototype"
+        )
     folds = {host: set(map(tuple, part[["repeat", "fold"]].to_numpy().tolist()))
              for host, part in tested.groupby("formula")}  # fmt: skip
     rows = []

@@ -28,6 +28,7 @@ PROTOCOL = (
     "structures.rattle",
     "structures.displacements",
     "structures.strain",
+    "structures.alloy",
     "graph.radius",
     "graph.max_neighbors",
     "graph.shells",

@@ -118,7 +118,7 @@ def digest(script: Path, store: Path | None = None, **chosen: str) -> str:
 def _known(store: Path | None) -> dict[str, ParsedFile]:
     """Files that were parsed before, here or by another process, by the hash of their content."""
     if store is not None:
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, AttributeError):
             kept = json.loads(store.read_text(encoding="utf-8"))
             return {
                 key: ParsedFile(tuple(imports), code, tuple(data))
@@ -178,7 +178,8 @@ def _parsed(path: Path, chosen: Chosen, known: dict[str, ParsedFile]) -> ParsedF
     content = _content(path)
     words = {key: word for key, word in chosen.words.items() if f"@{key}".encode() in content}
     here = Chosen(words, chosen.imported if words else frozenset())
-    salt = f"{sys.version_info[:2]} {words} {sorted(here.imported)}\n"
+    own = hashlib.sha256(_content(Path(__file__))).hexdigest()
+    salt = f"{own} {sys.version_info[:2]} {words} {sorted(here.imported)}\n"
     key = hashlib.sha256(salt.encode() + content).hexdigest()
     if key not in known:
         known[key] = _parse(content, str(path), here)

@@ -52,8 +52,7 @@ def reading_error(error: BaseException, path: Path) -> DefectpoolError | None:
     """
     if isinstance(error, FileNotFoundError):
         return DefectpoolError(
-            f"{path}: there is no such file; check the path, or run the campaign again that makes "
-            "it"
+            f"{path}: there is no such file; check the path, or run the campaign that makes it"
         )
     if isinstance(error, OSError) and error.errno:
         why = os.strerror(error.errno).lower()

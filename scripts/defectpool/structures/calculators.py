@@ -36,17 +36,22 @@ def calculator_maker(name: str, device: str = "cpu") -> "Callable[[], Calculator
         return _chgnet(device)
     if name == "sevennet":
         return _sevennet(device)
-    if registry.file_of(name):
-        found: Any = registry.find(name, {}, KEY)
-        return lambda: found()
+    found: Any = registry.find(name, {}, KEY) if registry.file_of(name) else _imported(name)
+    try:
+        found()
+    except Exception as error:
+        raise DefectpoolError(f"{KEY} {name}: {error}; it has to work without arguments") from error
+    return lambda: found()
+
+
+def _imported(name: str) -> Any:
     module, _, word = name.partition(":")
     try:
-        kind = getattr(importlib.import_module(module), word)
+        return getattr(importlib.import_module(module), word)
     except ImportError as error:
         raise DefectpoolError(f"{KEY} {name}: {error}; install its package") from None
     except AttributeError:
         raise DefectpoolError(f"{KEY} {name}: {module} has no class {word}") from None
-    return lambda: kind()
 
 
 def _chgnet(device: str) -> "Callable[[], Calculator]":

@@ -67,7 +67,8 @@ def labels_of(
         Indices of their atoms; -1 for vacancies.
     """
     vacancies = [i for i, row in enumerate(rows) if row < 0]
-    near = dict(zip(vacancies, _neighbors(atoms, positions[vacancies]), strict=True))
+    added = [row for kind, row in zip(kinds, rows, strict=True) if kind == "interstitial"]
+    near = dict(zip(vacancies, _neighbors(atoms, positions[vacancies], added), strict=True))
     return tuple(
         DefectLabel(kind, name, tuple(position), None if i in near else row, near.get(i, ()))
         for i, (kind, name, position, row) in enumerate(
@@ -76,11 +77,15 @@ def labels_of(
     )
 
 
-def _neighbors(atoms: Atoms, points: NDArray[np.float64]) -> list[tuple[int, ...]]:
-    """Indices of the atoms nearest to each point."""
+def _neighbors(
+    atoms: Atoms, points: NDArray[np.float64], added: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """Indices of the atoms nearest to each point, interstitials (`added`) left out."""
     if not len(points):
         return []
     _, distances = get_distances(points, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    if len(added) < len(atoms):
+        distances[:, list(added)] = np.inf
     nearest = distances <= FIRST_SHELL * distances.min(axis=1, keepdims=True)
     return [tuple(np.flatnonzero(row).tolist()) for row in nearest]
 

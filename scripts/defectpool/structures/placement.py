@@ -9,7 +9,7 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 
 from defectpool.config import StructuresSettings
-from defectpool.materials.plane_lattice import reduced
+from defectpool.materials.plane_lattice import in_plane_distances, reduced
 from defectpool.runtime.hashing import seed
 from defectpool.structures.point_defects import NoDefect, PointDefect
 from defectpool.structures.supercell import Supercell, vectors
@@ -62,14 +62,6 @@ def placed(found: PointDefect, places: Ints, layout: Supercell, cell: Floats) ->
 def everywhere(found: PointDefect, layout: Supercell) -> Ints:
     """All places of a point defect in a supercell."""
     return np.array([(m, c) for m in range(found.multiplicity) for c in range(len(layout.cells))])
-
-
-def in_plane_distances(vectors_between: Floats, plane: Floats) -> Floats:
-    """Lengths in Å of vectors [..., 3] to the nearest image; `plane` are reduced vectors [2, 3]."""
-    images = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ plane
-    inverse = np.linalg.pinv(plane)
-    nearest = vectors_between - np.round(vectors_between @ inverse) @ plane
-    return np.asarray(np.linalg.norm(nearest[..., None, :] + images, axis=-1).min(axis=-1))
 
 
 def equal_defects(

@@ -15,10 +15,9 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from defectpool.config import DynamicsDisplacements, RelaxedDisplacements
-from defectpool.materials.plane_lattice import reduced
+from defectpool.materials.plane_lattice import in_plane_distances, reduced
 from defectpool.runtime.hashing import seed
 from defectpool.structures.displacements import distances_moved, name_of, rattled
-from defectpool.structures.placement import in_plane_distances
 from defectpool.structures.springs import thermal_displacements
 from defectpool.structures.structure_files import DefectStructure
 
@@ -77,8 +76,12 @@ def relax(
             else:
                 steps, converged, aim = _run(atoms, model, own_seed), True, ""
             energy = float(atoms.get_potential_energy())
+    except MemoryError:
+        raise
     except Exception as error:  # of any calculator; one structure must not stop a shard
         problem = f"{type(error).__name__}: {error}"
+        if any(word in problem.lower() for word in ("cuda", "out of memory")):
+            raise  # of the machine, not of the structure
         return Outcome(
             structure.atoms.positions, {}, "calculator_failed", " ".join(problem.split())
         )

@@ -96,13 +96,17 @@ def relax_structures(
         if one.displacements in models
     }
     finished = Finished.read(state)
-    makers = {name: make(name) for name in sorted({model.calculator for model in models.values()})}
     to_do = [one for one in listed if keys.get(one.structure, "") not in {"", *finished.outcomes}]
+    calculators = {models[one.displacements].calculator for one in to_do}
+    makers = {name: make(name) for name in sorted(calculators)}
     progress = Progress(len(keys), len(keys) - len(to_do))
     for one in to_do:
         model = models[one.displacements]
         outcome = relax(one, model, makers[model.calculator](), settings.seed)
-        finished.add(keys[one.structure], outcome)
+        if outcome.reason == "calculator_failed":  # tried again by the next run
+            finished.outcomes[keys[one.structure]] = outcome
+        else:
+            finished.add(keys[one.structure], outcome)
         progress.step(one.structure, outcome)
     outcomes = {name: finished.outcomes[key] for name, key in keys.items()}
     return _kept(listed, outcomes, settings.keep_failed)

@@ -62,7 +62,9 @@ def thermal_displacements(atoms: "Atoms", temperature: float, seed: int) -> Floa
     np.add.at(forces, first, pulls)
     np.subtract.at(forces, second, pulls)
     matrix = force_constants(len(atoms), first, second, stiffness)
-    moves, _ = cg(matrix, forces.ravel(), rtol=1e-10)
+    moves, failed = cg(matrix, forces.ravel(), rtol=1e-10)
+    if failed:
+        raise RuntimeError("the thermal displacements of a structure did not converge")
     moves = moves.reshape(-1, 3)
     return np.asarray(np.round(moves - moves.mean(axis=0), DECIMALS))
 
@@ -80,8 +82,10 @@ def springs(atoms: "Atoms") -> tuple[Ints, Ints, Floats]:
         Its force constants in eV/Å², [springs, 3, 3].
     """
     radii = covalent_radii[atoms.numbers]
-    first, second, distance, vector = neighbor_list("ijdD", atoms, REACH * radii)
-    once = first < second
+    first, second, distance, vector, image = neighbor_list("ijdDS", atoms, REACH * radii)
+    once = np.flatnonzero(first < second)
+    # in an order of their own: that of the list depends on the processor
+    once = once[np.lexsort((*image[once].T, second[once], first[once]))]
     first, second, distance, vector = (x[once] for x in (first, second, distance, vector))
     stretch = (distance / (radii[first] + radii[second])) ** 2 - 1
     along = STIFFNESS / distance**3 * np.exp(-DECAY * np.maximum(stretch, 0))
