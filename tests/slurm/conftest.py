@@ -61,12 +61,12 @@ class Campaign:
     # ---- Snakemake
 
     def start(self, *arguments: str, target: str = "results/table.csv") -> None:
-        """Start `snakemake --profile profiles/slurm`."""
+        """Start `snakemake --profile profiles/slurm`, for one or several targets."""
         self.began = self.began or time.monotonic()
         log = (self.folder / "snakemake.log").open("ab")
         self.process = subprocess.Popen(
             [
-                "snakemake", "--profile", "profiles/slurm", target, "--configfile", "my.yaml",
+                "snakemake", "--profile", "profiles/slurm", *target.split(), "--configfile", "my.yaml",
                 *HASTE, *arguments,
             ],
             cwd=self.folder, env=self.env(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,

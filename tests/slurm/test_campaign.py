@@ -58,7 +58,7 @@ def test_every_rule_that_trains_gets_the_gpu(undisturbed, cluster, tmp_path):
     }
     write_yaml(campaign.folder / "my.yaml", config)
     write_yaml(campaign.folder / "profiles/slurm/site.yaml", {"gpu_partition": "gpu"})
-    done = campaign.run("results/defect_types.csv", target="results/splits.csv")
+    done = campaign.run(target="results/splits.csv results/defect_types.csv")
     assert done == 0, campaign.log()
     for rule in ("train", "train_split", "train_defect_types"):
         jobs = campaign.jobs(f"rule_{rule}_wildcards")
