@@ -66,8 +66,8 @@ class Campaign:
         log = (self.folder / "snakemake.log").open("ab")
         self.process = subprocess.Popen(
             [
-                "snakemake", "--profile", "profiles/slurm", *target.split(), "--configfile", "my.yaml",
-                *HASTE, *arguments,
+                "snakemake", "--profile", "profiles/slurm", *target.split(),
+                "--configfile", "my.yaml", *HASTE, *arguments,
             ],
             cwd=self.folder, env=self.env(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             start_new_session=True,
