@@ -100,9 +100,8 @@ def convolution_of_run(wildcards):
 def code_of_training(wildcards):
     """Digest of what a run is trained by: a change that one pooling reads retrains that pooling."""
     chosen = {"convolution": convolution_of_run(wildcards)}
-    if (
-        wildcards.pooling != "sites"
-    ):  # a class for every site reads what several poolings do
+    # a class for every site reads what several poolings do
+    if wildcards.pooling != "sites":
         chosen["pooling"] = pooling_of_run(wildcards)
     return code("train.py", **chosen)
 
@@ -180,16 +179,6 @@ def selection_folder():
     return f"results/materials/selections/{name}"
 
 
-def scanned_path():
-    """Return the folder that is scanned."""
-    if SETTINGS.scan.path is None:
-        raise WorkflowError(
-            "scan.path is missing: give a folder, glob or file, for instance "
-            '--config \'scan={"path": "cells"}\''
-        )
-    return SETTINGS.scan.path
-
-
 def calculator_files():
     """Return the calculators in files of the user's, whose content counts as code."""
     models = SETTINGS.structures.displacements
@@ -198,20 +187,31 @@ def calculator_files():
     return {f"calculator_{number}": name for number, name in enumerate(files)}
 
 
-def real_files(wildcards):
-    """Return names, sizes and times of the real cells: another file evaluates them again."""
-    found = [(path.name, path.stat()) for path in Path(real_path()).glob("*.xyz*")]
-    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
+def path_of(section, meaning):
+    """Return the path that a section gives; `scan` and `real` have none by default."""
+    path = getattr(SETTINGS, section).path
+    if path is None:
+        raise WorkflowError(
+            f"{section}.path is missing: give {meaning}, for instance --config "
+            f'\'{section}={{"path": "cells"}}\''
+        )
+    return path
+
+
+def scanned_path():
+    """Return the folder that is scanned."""
+    return path_of("scan", "a folder, glob or file")
 
 
 def real_path():
     """Return the folder of real cells with labels."""
-    if SETTINGS.real.path is None:
-        raise WorkflowError(
-            "real.path is missing: give a folder of extended XYZ files with labels, for instance "
-            '--config \'real={"path": "cells"}\''
-        )
-    return SETTINGS.real.path
+    return path_of("real", "a folder of extended XYZ files with labels")
+
+
+def real_files(wildcards):
+    """Return names, sizes and times of the real cells: another file evaluates them again."""
+    found = [(path.name, path.stat()) for path in Path(real_path()).glob("*.xyz*")]
+    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
 
 
 def scanned_files(wildcards):

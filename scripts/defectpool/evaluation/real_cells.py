@@ -210,17 +210,19 @@ def _answer(
     batch = dataset.batch([0], gradients=False)
     method = methods(networks[0].pooling)[0]
     with torch.inference_mode():
-        probability = float(torch.stack([n(batch).double().sigmoid() for n in networks]).mean())
+        sites = [Sites(network.rows(batch), batch) for network in networks]
+        logits = [n.classify(own).double() for n, own in zip(networks, sites, strict=True)]
+        probability = float(torch.stack(logits).sigmoid().mean())
     scores = torch.stack([site_scores(network, batch, method) for network in networks]).mean(0)
     site = int(np.argmax(scores.numpy()[site_class]))
     nearest = _nearest(cell, site)
     kinds = None
-    if isinstance(networks[0], SiteNetwork):
+    classifiers = [network for network in networks if isinstance(network, SiteNetwork)]
+    if classifiers:
         with torch.inference_mode():
-            logits = torch.stack(
-                [n.site_logits(Sites(n.rows(batch), batch)) for n in networks]  # type: ignore[operator]
-            ).mean(0)
-        kind = DEFECT_TYPES[int(logits[site_class[site], 1:].argmax())]
+            pairs = zip(classifiers, sites, strict=True)
+            classes = torch.stack([n.site_logits(own) for n, own in pairs]).mean(0)
+        kind = DEFECT_TYPES[int(classes[site_class[site], 1:].argmax())]
         known = [nearest] if nearest else cell.defects
         kinds = any(kind == defect.kind for defect in known)
     return probability, nearest is not None, kinds

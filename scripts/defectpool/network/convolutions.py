@@ -201,6 +201,14 @@ class _Gated(torch.autograd.Function):
         )  # fmt: skip
 
 
+def _messages(targets: Tensor, sources: Tensor, distances: Tensor, layer: Layer) -> Tensor:
+    """Sums of what target, source and distance of each message project to, [m, F]."""
+    sites = torch.stack([targets, sources], 1).flatten(0, 1)
+    table = torch.cat([sites, distances], 0)
+    total: Tensor = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
+    return total
+
+
 @convolution
 class Smooth(nn.Module):
     r"""Gated convolution for atoms off their sites, with all neighbors within the cutoff radius.
@@ -235,9 +243,7 @@ class Smooth(nn.Module):
         weight = self.fc_full.weight
         targets = F.linear(x, weight[:, :width], self.fc_full.bias)
         sources = F.linear(x, weight[:, width : 2 * width])
-        sites = torch.stack([targets, sources], 1).flatten(0, 1)
-        table = torch.cat([sites, u @ weight[:, 2 * width :].T], 0)
-        z = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
+        z = _messages(targets, sources, u @ weight[:, 2 * width :].T, layer)
         gate, core = z.chunk(2, dim=1)
         cutoff = layer.cutoff.index_select(0, layer.messages.distance)[:, None]
         message = gate.sigmoid() * F.softplus(core) * cutoff
@@ -276,8 +282,6 @@ class Summed(nn.Module):
         width = x.shape[1]
         weight = self.neighbors.weight
         sources = x @ weight[:, :width].T
-        sites = torch.stack([torch.zeros_like(sources), sources], 1).flatten(0, 1)
-        table = torch.cat([sites, u @ weight[:, width:].T], 0)
-        message = SparseSum.apply(table, layer.lookup, layer.lookup_transposed)
+        message = _messages(torch.zeros_like(sources), sources, u @ weight[:, width:].T, layer)
         total = SparseSum.apply(message, layer.total, layer.total_transposed)
         return F.softplus(total + self.own(x).index_select(0, layer.parent))

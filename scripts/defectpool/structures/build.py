@@ -25,6 +25,7 @@ from defectpool.structures.displacements import (
 )
 from defectpool.structures.placement import (
     Placed,
+    by_name,
     complex_defects,
     dense_defects,
     equal_defects,
@@ -173,11 +174,8 @@ def sample(
     if settings.choose == "all" or settings.choose >= len(candidates):
         return candidates
 
-    named: dict[str, list[PointDefect]] = {}
-    for found in candidates:
-        named.setdefault(found.name, []).append(found)
     turns = []
-    for name, group in named.items():
+    for name, group in by_name(candidates).items():
         group.sort(key=lambda d: seed(settings.seed, host, d.type, d.name, d.index))
         key = seed(settings.seed, host, group[0].type, name)
         turns += [(turn, key, found) for turn, found in enumerate(group)]

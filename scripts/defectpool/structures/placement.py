@@ -174,7 +174,9 @@ def mixed_defects(
     """
     plane = reduced(vectors(layout, cell)[:2])
     types = [list(candidates)[i] for i in random.permutation(len(candidates))]
-    named = {kind: _by_name(candidates[kind]) for kind in types}
+    named = {
+        kind: [group for _, group in sorted(by_name(candidates[kind]).items())] for kind in types
+    }
     taken: list[Placed] = []
 
     def free(one: Placed) -> bool:
@@ -191,11 +193,12 @@ def mixed_defects(
     return taken
 
 
-def _by_name(candidates: Iterable[PointDefect]) -> list[list[PointDefect]]:
+def by_name(candidates: Iterable[PointDefect]) -> dict[str, list[PointDefect]]:
+    """Point defects grouped by their names."""
     named: dict[str, list[PointDefect]] = {}
     for found in candidates:
         named.setdefault(found.name, []).append(found)
-    return [named[name] for name in sorted(named)]
+    return named
 
 
 def _next_defect(
