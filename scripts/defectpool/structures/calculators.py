@@ -60,8 +60,15 @@ def _chgnet(device: str) -> "Callable[[], Calculator]":
         from chgnet.model.dynamics import CHGNetCalculator
     except ImportError as error:
         raise _missing("chgnet", "relax", error) from None
+
+    class EnergyAndForces(CHGNetCalculator):
+        """CHGNet without the stress of the cell, which is fixed and takes half of the time."""
+
+        def calculate(self, *args: Any, **options: Any) -> None:
+            super().calculate(*args, **(options | {"task": "ef"}))
+
     model = CHGNet.load(use_device=device, verbose=False)
-    return lambda: CHGNetCalculator(model, use_device=device)
+    return lambda: EnergyAndForces(model, use_device=device)
 
 
 def _sevennet(device: str) -> "Callable[[], Calculator]":
