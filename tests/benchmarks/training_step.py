@@ -48,8 +48,8 @@ from torch.utils._pytree import tree_leaves
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import CGConv, global_mean_pool
 
-from defectpool.batching.batch import gaussian_expansion
 from defectpool.batching.dataset import dataset_on
+from defectpool.batching.expansion import gaussian_expansion
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.graphs.elements import feature_table

@@ -11,8 +11,8 @@ from cgcnn2.data import CIFData_NoTarget
 from cgcnn2.model import CrystalGraphConvNet
 from crystal_examples import Full, campaign
 
-from defectpool.batching.batch import gaussian_expansion
 from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.batching.expansion import gaussian_expansion
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.graphs import cif_to_graph

@@ -20,14 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defectpool.batching.batch import (
-    Batch,
-    Layer,
-    Messages,
-    build_layer,
-    gaussian_expansion,
-    smooth_cutoff,
-)
+from defectpool.batching.batch import Batch, SparseInputs
+from defectpool.batching.expansion import gaussian_expansion, smooth_cutoff
+from defectpool.batching.layer import Layer, Messages, build_layer
 from defectpool.batching.merging import merge_graphs, slices
 from defectpool.graphs.elements import feature_table
 
@@ -121,8 +116,9 @@ class CPUDataset:
             layers.insert(0, layer)
         return Batch(
             features=self.features.index_select(0, self._integers(self.numbers[occurring])),
-            expanded=self.expanded.index_select(0, self._integers(distances)),
-            layers=tuple(layers),
+            inputs=SparseInputs(
+                self.expanded.index_select(0, self._integers(distances)), tuple(layers)
+            ),
             row=self._integers(row),
             multiplicity=self._float(multiplicity),
             crystal=self._integers(crystal),

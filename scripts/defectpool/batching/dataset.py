@@ -8,11 +8,13 @@ import torch
 
 from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.batching.gpu_dataset import GPUDataset
+from defectpool.batching.merging import is_compressed
+from defectpool.batching.neighbor_dataset import NeighborDataset, is_disordered
 
 if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
 
-Dataset = CPUDataset | GPUDataset
+Dataset = CPUDataset | NeighborDataset | GPUDataset
 
 
 def dataset_on(
@@ -24,4 +26,24 @@ def dataset_on(
             return GPUDataset(graphs, convolutions, gaussians, device=device)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-    return CPUDataset(graphs, convolutions, gaussians, device=device)
+        return CPUDataset(graphs, convolutions, gaussians, device=device)
+    return cpu_dataset(graphs, convolutions, gaussians)
+
+
+def cpu_dataset(
+    graphs: GraphSet, convolutions: int, gaussians: int, *, merge: bool | None = None
+) -> CPUDataset | NeighborDataset:
+    """Return neighbor lists where sites do not repeat each other, else merged graphs.
+
+    Parameters
+    ----------
+    graphs, convolutions, gaussians
+        As for `CPUDataset`.
+    merge
+        Merge sites that repeat each other. By default as the graphs were made
+        (`graph.compression`).
+    """
+    wanted = is_compressed(graphs) if merge is None else merge
+    if wanted and not is_disordered(graphs):
+        return CPUDataset(graphs, convolutions, gaussians, merge=merge)
+    return NeighborDataset(graphs, convolutions, gaussians)

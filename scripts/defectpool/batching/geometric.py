@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from defectpool.batching.batch import (
-    Batch,
-    Messages,
-    build_layer,
-    gaussian_expansion,
-    smooth_cutoff,
-)
+from defectpool.batching.batch import Batch, SparseInputs
+from defectpool.batching.expansion import gaussian_expansion, smooth_cutoff
+from defectpool.batching.layer import Messages, build_layer
 from defectpool.batching.sparse import counted, offsets
 
 if TYPE_CHECKING:
@@ -58,8 +54,9 @@ def batch_of_data(data: Data, convolutions: int, radius: float = 8.0, gaussians:
     label = torch.zeros(crystals, device=device) if label is None else label.reshape(-1)
     return Batch(
         features=x,
-        expanded=gaussian_expansion(distances, radius, gaussians),
-        layers=(layer,) * convolutions,
+        inputs=SparseInputs(
+            gaussian_expansion(distances, radius, gaussians), (layer,) * convolutions
+        ),
         row=site,
         multiplicity=torch.ones(sites, dtype=x.dtype, device=device),
         crystal=crystal.to(torch.int32),

@@ -21,13 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defectpool.batching.batch import Batch, Layer, Messages, build_layer
+from defectpool.batching.batch import Batch, SparseInputs
 from defectpool.batching.cpu_dataset import (
     cutoff_of_distances,
     element_groups,
     expanded_distances,
     node_labels,
 )
+from defectpool.batching.layer import Layer, Messages, build_layer
 from defectpool.batching.merging import Round, merge_graphs
 from defectpool.batching.ragged import RaggedArrays, Slice, int32_on
 from defectpool.batching.sparse import offsets
@@ -181,10 +182,12 @@ class GPUDataset:
         rows = places[::3]
         return Batch(
             features=self.features.index_select(0, rows[0].of(self.number)),
-            expanded=self.expanded,
-            layers=tuple(
-                self._layer(one, *places[3 * r : 3 * r + 4], gradients=gradients)
-                for r, one in enumerate(self.convolutions)
+            inputs=SparseInputs(
+                self.expanded,
+                tuple(
+                    self._layer(one, *places[3 * r : 3 * r + 4], gradients=gradients)
+                    for r, one in enumerate(self.convolutions)
+                ),
             ),
             row=nodes.numbers(self.row, rows[-1]),
             multiplicity=nodes.of(self.multiplicity),

@@ -92,16 +92,25 @@ def merge_graphs(
     DefectpoolError
         The graphs were compressed for fewer convolutions.
     """
-    compressed = bool(graphs.settings.get("compression", True))
+    check_rounds(graphs, convolutions)
+    if is_compressed(graphs) if merge is None else merge:
+        return refine_graphs(graphs, convolutions, across=across)
+    return keep_apart(graphs, convolutions)
+
+
+def is_compressed(graphs: GraphSet) -> bool:
+    """Whether the graphs were made with `graph.compression`."""
+    return bool(graphs.settings.get("compression", True))
+
+
+def check_rounds(graphs: GraphSet, convolutions: int) -> None:
+    """Refuse graphs that were compressed for fewer convolutions."""
     rounds = graphs.settings.get("rounds", convolutions)
-    if compressed and rounds < convolutions:
+    if is_compressed(graphs) and rounds < convolutions:
         raise DefectpoolError(
             f"network.n_convolutions: the graphs were compressed for {rounds} convolutions and "
             f"cannot serve {convolutions}; make the graphs anew"
         )
-    if compressed if merge is None else merge:
-        return refine_graphs(graphs, convolutions, across=across)
-    return keep_apart(graphs, convolutions)
 
 
 def refine_graphs(graphs: GraphSet, rounds: int, *, across: bool = True) -> MergedGraphs:

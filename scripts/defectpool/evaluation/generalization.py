@@ -15,7 +15,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 
 if TYPE_CHECKING:
-    from defectpool.batching.cpu_dataset import CPUDataset
+    from defectpool.batching.dataset import Dataset
     from defectpool.graphs.graph_set import GraphSet
     from defectpool.network.cgcnn import CrystalGraphNetwork
 
@@ -27,7 +27,7 @@ def test(
     models: Sequence[tuple[int, int, "CrystalGraphNetwork"]],
     tested: pd.DataFrame,
     graphs: "GraphSet",
-    dataset: "CPUDataset",
+    dataset: "Dataset",
 ) -> pd.DataFrame:
     """Predict structures with the networks that did not train on their hosts.
 
@@ -96,17 +96,17 @@ def test_runs(runs: Iterable[Mapping[str, str]], graphs: "GraphSet") -> pd.DataF
     graphs
         The structures.
     """
-    from defectpool.batching.cpu_dataset import CPUDataset
+    from defectpool.batching.dataset import cpu_dataset
     from defectpool.evaluation.predictions import read_predictions
     from defectpool.network.model_file import load_models
 
     tables: list[pd.DataFrame] = []
-    dataset: CPUDataset | None = None
+    dataset: Dataset | None = None
     for run in runs:
         models = load_models(run["model"])
         size = models[0][2].settings
         if dataset is None:
-            dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
+            dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians)
         table = test(models, read_predictions(Path(run["predictions"])), graphs, dataset)
         for place, column in enumerate(RUN):
             table.insert(place, column, run["supercell" if column == "trained" else column])

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from defectpool.batching.batch import Batch
-from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.batching.dataset import cpu_dataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.network.cgcnn import CrystalGraphNetwork
@@ -224,7 +224,7 @@ def locate(
         )
     size = next(iter(networks.values())).settings
     # merged, so that equivalent sites have equal features to the last bit, and tie
-    dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians, merge=True)
+    dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians, merge=True)
     rows: list[dict[str, Any]] = []
     for (repeat, fold), network in networks.items():
         part = wanted[(wanted["repeat"] == repeat) & (wanted["fold"] == fold)]

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.batching.dataset import Dataset, cpu_dataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
@@ -195,7 +195,7 @@ def network_answers(
             if (repeat, fold) in folds.get(cell.host, {(repeat, fold)})
         ]
         graphs = graph_set([unlabeled(cell.atoms)], settings, size.n_convolutions)
-        dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
+        dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians)
         rows.append(_row(cell, *_answer(cell, asked, dataset, graphs.site_class)))
     return pd.DataFrame(rows, columns=list(ANSWERS))
 
@@ -203,7 +203,7 @@ def network_answers(
 def _answer(
     cell: RealCell,
     networks: Sequence[CrystalGraphNetwork],
-    dataset: CPUDataset,
+    dataset: Dataset,
     site_class: NDArray[np.int32],
 ) -> tuple[float, bool, bool | None]:
     """Mean probability of some networks, and whether site and type of the best site are right."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.batching.dataset import cpu_dataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation.localization import methods, picked_sites, site_scores
 from defectpool.graphs.elements import unknown_elements
@@ -112,7 +112,7 @@ class Networks:
         """Probability of each network [networks], and mean score of each site [sites]."""
         size = self.networks[0].settings
         graphs = graph_set([unlabeled(atoms)], self.graph, size.n_convolutions)
-        dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians, merge=True)
+        dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians, merge=True)
         only = np.array([0])
         batch = dataset.batch(only, gradients=False)
         logits = [predict(network, dataset, only).double() for network in self.networks]

@@ -10,9 +10,11 @@ from torch.nn import functional as F
 
 from defectpool.batching.batch import Batch
 from defectpool.batching.geometric import batch_of_data
+from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
-from defectpool.network.convolutions import CONVOLUTIONS
+from defectpool.network import compiled
+from defectpool.network.convolutions import COMPILED, CONVOLUTIONS
 from defectpool.network.convolutions_plain import PLAIN
 from defectpool.network.pooling import Sites, pooling_named
 from defectpool.runtime.registry import find
@@ -86,9 +88,21 @@ class CrystalGraphNetwork(nn.Module):
     def rows(self, batch: Batch) -> list[Tensor]:
         """Features of all rows before, between and after the convolutions, each [rows, F]."""
         found = [self.embedding(batch.features)]
-        for convolution, layer in zip(self.convs, batch.layers, strict=True):
-            found.append(convolution(found[-1], batch.expanded, layer))
+        for number, convolution in enumerate(self.convs):
+            found.append(self._convolve(convolution, number, found[-1], batch))
         return found
+
+    def _convolve(self, convolution: nn.Module, number: int, x: Tensor, batch: Batch) -> Tensor:
+        """One convolution, by compiled sums where the batch and the convolution have them."""
+        if (
+            isinstance(batch.inputs, NeighborLists)
+            and type(convolution) in COMPILED
+            and compiled.AVAILABLE
+        ):
+            assert isinstance(convolution, COMPILED)
+            return convolution.over_neighbors(x, batch.inputs)
+        out: Tensor = convolution(x, batch.expanded, batch.layers[number])
+        return out
 
     def classify(self, sites: Sites) -> Tensor:
         """Return the logits of each crystal from the features of its sites."""

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from defectpool.batching.batch import Layer
+from defectpool.batching.layer import Layer
+from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.batching.sparse import SparseSum
+from defectpool.network.compiled import GatedSum, NormalizedGatedSum
 
 Convolution = Callable[[int, int], nn.Module]
 
@@ -64,21 +66,39 @@ class Gated(nn.Module):
         sign = torch.cat([torch.ones(width), -torch.ones(width)])
         self.register_buffer("sign", sign, persistent=False)
 
+    def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
+        """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
+        bn1, bn2, statistics = self.bn1, self.bn2, self._statistics()
+        out: Tensor = NormalizedGatedSum.apply(
+            x, self.fc_full.weight, self.fc_full.bias,
+            bn1.weight, bn1.bias, bn2.weight, bn2.bias, neighbors, bn1.eps, statistics,
+        )  # fmt: skip
+        edges, sites = x.new_tensor([neighbors.edges, neighbors.multiplicity.sum()])
+        self._update(statistics, edges, sites)
+        return out
+
+    def _statistics(self) -> list[Tensor]:
+        """Running statistics of both norms in evaluation, nothing in training."""
+        found: list[Tensor] = []
+        for norm in () if self.training else (self.bn1, self.bn2):
+            assert norm.running_mean is not None and norm.running_var is not None
+            found += [norm.running_mean, norm.running_var]
+        return found
+
+    def _update(self, statistics: list[Tensor], edges: Tensor, sites: Tensor) -> None:
+        """Move the running statistics in training."""
+        if self.training:
+            update_running_statistics(self.bn1, statistics[0], statistics[1], edges)
+            update_running_statistics(self.bn2, statistics[2], statistics[3], sites)
+
     def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
         """Convolve: rows in [n, F] to rows out [k, F]."""
-        bn1, bn2 = self.bn1, self.bn2
-        statistics: list[Tensor] = []
-        if not self.training:
-            for norm in (bn1, bn2):
-                assert norm.running_mean is not None and norm.running_var is not None
-                statistics += [norm.running_mean, norm.running_var]
+        bn1, bn2, statistics = self.bn1, self.bn2, self._statistics()
         out = _Gated.apply(
             x, u, self.fc_full.weight, self.fc_full.bias,
             bn1.weight, bn1.bias, bn2.weight, bn2.bias, self.sign, layer, bn1.eps, statistics,
         )  # fmt: skip
-        if self.training:
-            update_running_statistics(bn1, statistics[0], statistics[1], layer.edges)
-            update_running_statistics(bn2, statistics[2], statistics[3], layer.sites)
+        self._update(statistics, layer.edges, layer.sites)
         return out
 
 
@@ -237,6 +257,11 @@ class Smooth(nn.Module):
         self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
         self.norm = nn.LayerNorm(width)
 
+    def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
+        """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
+        total = GatedSum.apply(x, self.fc_full.weight, self.fc_full.bias, neighbors)
+        return F.softplus(x + self.norm(total))
+
     def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:
         """Convolve: rows in [n, F] to rows out [k, F]."""
         width = x.shape[1]
@@ -285,3 +310,7 @@ class Summed(nn.Module):
         message = _messages(torch.zeros_like(sources), sources, u @ weight[:, width:].T, layer)
         total = SparseSum.apply(message, layer.total, layer.total_transposed)
         return F.softplus(total + self.own(x).index_select(0, layer.parent))
+
+
+# Convolutions with compiled sums over neighbors (`over_neighbors`).
+COMPILED = (Gated, Smooth)

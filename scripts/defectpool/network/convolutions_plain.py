@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from defectpool.batching.batch import Layer, Messages
+from defectpool.batching.layer import Layer, Messages
 from defectpool.network.convolutions import (
     CONVOLUTIONS,
     Convolution,

@@ -1,0 +1,153 @@
+"""Compiled sums over neighbors against the plain convolution, on displaced atoms."""
+
+import numpy as np
+import pytest
+import torch
+from crystal_examples import graphs, pair
+
+from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.batching.dataset import cpu_dataset
+from defectpool.batching.neighbor_dataset import NeighborDataset
+from defectpool.batching.neighbor_lists import Distances, blocks_of
+from defectpool.config import NetworkSettings
+from defectpool.network import compiled
+from defectpool.network.initial import initial_network
+from defectpool.network.message_kernels import exp, kernels, log1p
+
+SIZE = NetworkSettings(width=8, n_convolutions=2, hidden=5, gaussians=11)
+
+
+def displaced(count=3):
+    """Pairs with displaced atoms, so that no site repeats another."""
+    random = np.random.default_rng(0)
+    found = []
+    for number in range(count):
+        for one in pair(number, "vacancy", 3):
+            one.atoms.positions += random.normal(0, 0.05, one.atoms.positions.shape)
+            found.append(one)
+    return found
+
+
+def answers(dataset, implementation, convolution, pooling="outlier", dtype=torch.float64):
+    size = SIZE.model_copy(update={"implementation": implementation})
+    network = initial_network(pooling, convolution, size, 6.0, 1).to(dtype)
+    logits = network(dataset.batch(np.arange(len(dataset))))
+    (logits * torch.arange(1, len(logits) + 1)).sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    network.eval()
+    with torch.inference_mode():
+        again = network(dataset.batch(np.arange(len(dataset)), gradients=False))
+    return logits.detach(), again, gradients, dict(network.named_buffers())
+
+
+@pytest.mark.parametrize("convolution", ["gated", "smooth"])
+@pytest.mark.parametrize("compression", [True, False])
+def test_compiled_sums_are_the_plain_ones(convolution, compression):
+    """Outputs, gradients and running statistics in float64."""
+    graph_set = graphs(displaced(), compression=compression)
+    assert isinstance(cpu_dataset(graph_set, 2, 11), NeighborDataset)
+    fast = NeighborDataset(graph_set, 2, 11, dtype=torch.float64)
+    plain = CPUDataset(graph_set, 2, 11, merge=False, dtype=torch.float64)
+    one, two = answers(fast, "fast", convolution), answers(plain, "plain", convolution)
+    for ours, theirs in zip(one, two, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_convolutions_without_compiled_sums_compute_on_the_same_batch():
+    graph_set = graphs(displaced())
+    fast = NeighborDataset(graph_set, 2, 11, dtype=torch.float64)
+    plain = CPUDataset(graph_set, 2, 11, merge=False, dtype=torch.float64)
+    for implementation, convolution in (("fast", "summed"), ("plain", "gated")):
+        one = answers(fast, implementation, convolution)
+        two = answers(plain, implementation, convolution)
+        for ours, theirs in zip(one, two, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_without_numba_the_sparse_sums_are_used(monkeypatch):
+    dataset = NeighborDataset(graphs(displaced()), 2, 11, dtype=torch.float64)
+    fast = answers(dataset, "fast", "gated")
+    monkeypatch.setattr(compiled, "AVAILABLE", False)
+    monkeypatch.setattr(compiled, "kernels", None)
+    for ours, theirs in zip(fast, answers(dataset, "fast", "gated"), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    dataset = NeighborDataset(graphs(displaced(6)), 2, 11)
+    x = torch.randn(len(dataset.batch(np.arange(12)).row), 8)
+    neighbors = dataset.batch(np.arange(12)).inputs
+    weight, bias, before, found = torch.randn(16, 27), torch.randn(16), torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        table = compiled.Table(neighbors, 8)
+        rows = table.project(x, weight, bias)
+        sums = compiled.Sums(neighbors, neighbors.count, 8)
+        one = torch.ones(16)
+        y = sums.gate(rows, one, one)
+        found.append((y, sums.moments(rows), sums.gate_gradient(rows, one, one, y)))
+    torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_float32_is_as_precise_as_torch():
+    graph_set = graphs(displaced())
+    exact = answers(NeighborDataset(graph_set, 2, 11, dtype=torch.float64), "fast", "smooth")[0]
+    ours = answers(NeighborDataset(graph_set, 2, 11), "fast", "smooth", dtype=torch.float32)[0]
+    dataset = CPUDataset(graph_set, 2, 11, merge=False)
+    torchs = answers(dataset, "plain", "smooth", dtype=torch.float32)[0]
+    assert (ours - exact).abs().max() < 4 * (torchs - exact).abs().max() + 1e-6
+
+
+def test_what_is_not_a_number_stays_so():
+    """A training that diverges must be noticed."""
+    dataset = NeighborDataset(graphs(displaced(1)), 2, 11)
+    neighbors = dataset.batch([0]).inputs
+    x = torch.randn(len(neighbors), 8)
+    weight, bias = torch.randn(16, 27), torch.randn(16)
+    bias[3] = torch.nan
+    assert compiled.GatedSum.apply(x, weight, bias, neighbors)[:, 3].isnan().all()
+    bias[3], bias[12] = 0.0, torch.nan
+    assert compiled.GatedSum.apply(x, weight, bias, neighbors)[:, 4].isnan().all()
+
+
+def test_functions_of_float32():
+    """Relative errors of a few units in the last place, in the loops that use them."""
+    kernel = kernels(8).gate
+    x = np.linspace(-40, 60, 1001)
+    # one site with one neighbor: sigmoid(x) softplus(x) is what is summed
+    offset, zero = np.array([0, 1], np.int32), np.zeros(1, np.int32)
+    nothing, weight = np.zeros((1, 8), np.float32), np.ones(1, np.float32)
+    for value in x.astype(np.float32):
+        table, out = np.zeros(3 * 16 + 8 * 16, np.float32), np.empty((1, 8), np.float32)
+        table[:16] = value
+        ones, zeros = np.ones(16, np.float32), np.zeros(16, np.float32)
+        kernel(0, 1, offset, zero, zero, zero, nothing, table, 2, weight, ones, zeros, out)
+        exact = np.logaddexp(0, float(value)) / (1 + np.exp(-float(value)))
+        np.testing.assert_allclose(out, exact, rtol=1e-6)
+    with pytest.raises(NotImplementedError):
+        exp(1.0)
+    with pytest.raises(NotImplementedError):
+        log1p(1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_nearest_gaussians_are_all_that_count(dtype):
+    distances = np.linspace(0, 6, 301)
+    d = Distances.of(distances, 6.0, 11, dtype)
+    whole = np.zeros((301, d.rows))
+    for row, (near, value) in enumerate(zip(d.near, d.value, strict=True)):
+        whole[row, near : near + len(value)] = value
+    exact = np.exp(-(((distances[:, None] - np.linspace(0, 6, 11)) / 0.6) ** 2))
+    inside = whole[:, d.padding : d.padding + 11]
+    np.testing.assert_allclose(inside, exact, atol=2e-7 if dtype == torch.float32 else 1e-15)
+    assert not np.delete(whole, np.s_[d.padding : d.padding + 11], axis=1).any()
+
+
+def test_blocks_are_whole_crystals():
+    crystals = np.array([0, 3, 5, 9, 10])
+    edges = np.arange(11) * 7
+    blocks = blocks_of(crystals, edges)
+    assert blocks[0] == 0 and blocks[-1] == 10
+    assert set(blocks) <= set(crystals.tolist())
