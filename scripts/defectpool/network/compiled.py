@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -95,11 +94,10 @@ class Sums:
         """Collect what each block adds to the rows of its sites, and to the Gaussians."""
         out, begin = torch.zeros_like(table), 2 * len(self.neighbors)
         flat, blocks = out.view(-1).numpy(), self._blocks(table)
-        own = np.zeros((len(blocks), out[begin:].numel()), flat.dtype)
-        _in_threads(
-            [partial(kernel, *b, *rest, flat, part) for b, part in zip(blocks, own, strict=True)]
-        )
-        out[begin:] = torch.from_numpy(own.sum(axis=0)).view(-1, table.shape[1])
+        own = table.new_zeros(len(blocks), out[begin:].numel())  # aligned to the cache's lines
+        pairs = zip(blocks, own.numpy(), strict=True)
+        _in_threads([partial(kernel, *block, *rest, flat, part) for block, part in pairs])
+        out[begin:] = own.sum(0).view(-1, table.shape[1])
         return out
 
     def _blocks(self, table: Tensor) -> list[tuple[Any, ...]]:
