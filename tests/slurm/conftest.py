@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from .cluster import Cluster, missing, until
@@ -210,16 +211,25 @@ def clone(folder: Path, config: dict, site: dict) -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
-    """Return the campaign as it is at home, where nothing goes wrong; not to be changed."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "clone"
-    clone(folder, TINY, {"gpus": 0})
-    campaign = Campaign(folder, cluster)
-    done = subprocess.run(
-        ["snakemake", "results/table.csv", "--configfile", "my.yaml"],
-        cwd=folder, env=campaign.env(), capture_output=True, text=True,
-    )  # fmt: skip
-    (folder / "snakemake.log").write_text(done.stderr)
-    assert done.returncode == 0, done.stderr
+    """Return the campaign as it is at home, where nothing goes wrong; not to be changed.
+
+    All workers share it: it runs once.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
+    campaign = Campaign(folder / "clone", cluster)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            clone(campaign.folder, TINY, {"gpus": 0})
+            done = subprocess.run(
+                ["snakemake", "results/table.csv", "--configfile", "my.yaml"],
+                cwd=campaign.folder, env=campaign.env(), capture_output=True, text=True,
+            )  # fmt: skip
+            (campaign.folder / "snakemake.log").write_text(done.stderr)
+            assert done.returncode == 0, done.stderr
+            (folder / "done").touch()
     return campaign
 
 
