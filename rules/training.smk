@@ -1,5 +1,9 @@
 """Graphs of one defect and supercell become trained, tested networks: one run, a row of the table."""
 
+localrules:
+    convert_model,
+
+
 RUN = "{defect}/{supercell}/{pooling}/{convolution}"
 
 
@@ -36,3 +40,20 @@ rule train:
         code=code_of_training,
     script:
         "../scripts/train.py"
+
+
+rule convert_model:
+    input:
+        rules.train.output.model,
+    output:
+        f"results/training/{RUN}/model.safetensors",
+    log:
+        f"results/logs/convert_model/{RUN}.log",
+    benchmark:
+        f"results/benchmarks/convert_model/{RUN}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        code=code("convert_model.py"),
+    script:
+        "../scripts/convert_model.py"

@@ -13,7 +13,7 @@ import torch
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork
-from defectpool.network.model_file import FORMAT, load_models, write_models
+from defectpool.network.model_file import FORMAT, load_models, read_model, write_models
 
 SIZE = NetworkSettings(width=8, hidden=8, n_convolutions=1, gaussians=4)
 OTHER = SIZE.model_copy(update={"width": 16})
@@ -85,6 +85,40 @@ def test_what_is_written_is_read(tmp_path):
     assert (repeat, fold, network.training) == (0, 0, False)
     for name, weights in content()["models"][0]["weights"].items():
         assert network.state_dict()[name].shape == weights.shape
+
+
+def test_safetensors_hold_the_same(tmp_path):
+    write_models(tmp_path / "model.pt", content())
+    write_models(tmp_path / "model.safetensors", read_model(tmp_path / "model.pt"))
+    [(repeat, fold, network)] = load_models(tmp_path / "model.safetensors")
+    [(_, _, original)] = load_models(tmp_path / "model.pt")
+    assert (repeat, fold, network.training) == (0, 0, False)
+    for name, weights in original.state_dict().items():
+        assert torch.equal(network.state_dict()[name], weights)
+    again = tmp_path / "again.safetensors"
+    write_models(again, read_model(tmp_path / "model.safetensors"))
+    assert again.read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "zeros", "no description"])
+def test_damaged_safetensors_are_one_line(tmp_path, damage):
+    from safetensors.torch import save
+
+    path = tmp_path / "model.safetensors"
+    write_models(path, content())
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "empty": b"",
+            "text": b"not a model\n",
+            "cut": whole[: len(whole) // 2],
+            "zeros": bytes(1000),
+            "no description": save({"0.bias": torch.zeros(3)}),
+        }[damage]
+    )
+    with pytest.raises(DefectpoolError, match="cannot be used as a model") as caught:
+        load_models(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -66,7 +66,8 @@ class ScanSettings(Section):
     )
     models: Annotated[list[str], AfterValidator(unique)] = Field(
         [],
-        description="Files model.pt of a campaign, whose networks give a second opinion.",
+        description="Files model.pt or .safetensors of a campaign, whose networks give a second "
+        "opinion.",
     )
     file_bytes: int = Field(
         500_000_000, ge=1, description="Largest file in bytes, after decompression."

@@ -83,7 +83,8 @@ def main() -> None:
     "models",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A campaign's model.pt, whose networks give a second opinion; several are allowed.",
+    help="A model.pt or .safetensors of a campaign, whose networks give a second opinion; "
+    "several are allowed.",
 )
 @click.option("--quiet", is_flag=True, help="Print no lines and no progress.")
 @click.option(

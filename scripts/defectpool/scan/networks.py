@@ -21,7 +21,7 @@ def load(models: Iterable[str | Path]) -> tuple[Networks, ...]:
     Parameters
     ----------
     models
-        `model.pt` of runs of a campaign.
+        `model.pt` or `.safetensors` of runs of a campaign.
 
     Raises
     ------

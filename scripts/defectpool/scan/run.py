@@ -38,7 +38,7 @@ def scan(
         Whether consecutive frames of the same atoms in a file are a trajectory: the host is found
         once, and each result has the events since the frame before.
     models
-        Files `model.pt` of a campaign, whose networks give a second opinion.
+        Files `model.pt` or `.safetensors` of a campaign, whose networks give a second opinion.
 
     Yields
     ------
