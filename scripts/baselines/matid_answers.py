@@ -8,6 +8,7 @@ import csv
 import gzip
 import sys
 import time
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -35,7 +36,7 @@ def verdict(atoms):
 
 def main(cells, answers):
     """Write verdict, atom and seconds of each cell."""
-    with gzip.open(cells, "rt") as source, open(answers, "w", newline="") as target:
+    with gzip.open(cells, "rt") as source, Path(answers).open("w", newline="") as target:
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(["structure", "score", "atom", "seconds", "reason"])
         for atoms in ase.io.iread(source, index=":", format="extxyz"):

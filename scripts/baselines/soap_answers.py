@@ -8,6 +8,7 @@ import csv
 import gzip
 import sys
 import time
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -32,7 +33,7 @@ def distances(atoms, soap):
 def main(cells, answers):
     """Write score (the largest distance), its atom and the seconds of each cell."""
     soap = SOAP(species=["H"], r_cut=CUTOFF, n_max=N_MAX, l_max=L_MAX, periodic=True)
-    with gzip.open(cells, "rt") as source, open(answers, "w", newline="") as target:
+    with gzip.open(cells, "rt") as source, Path(answers).open("w", newline="") as target:
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(["structure", "score", "atom", "seconds", "reason"])
         for atoms in ase.io.iread(source, index=":", format="extxyz"):

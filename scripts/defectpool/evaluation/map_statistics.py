@@ -40,7 +40,7 @@ def halves(formulas: Iterable[str]) -> dict[str, int]:
     ordered = sorted(set(formulas), key=lambda formula: seed("map", formula))
     if len(ordered) < 2:
         raise DefectpoolError(
-            f"map.hosts: {len(ordered)} formulas on the map, and thresholds need two at least; take "
+            f"map.hosts: {len(ordered)} formulas on the map, and thresholds need two; take "
             "more hosts"
         )
     return {formula: number % 2 for number, formula in enumerate(ordered)}
@@ -164,13 +164,22 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
         an atom).
     """
     rows = []
-    for key, part in answers.groupby(POINT, sort=False):
+    for key, part in _judged(answers).groupby(POINT, sort=False):
         types = list(dict.fromkeys(part["defect"]))
         for defect in ["all", *types] if len(types) > 1 else types:
             chosen = part if defect == "all" else part[part["defect"] == defect]
             point: dict[str, Any] = dict(zip(POINT, key, strict=True))
             rows.append(point | {"defect": defect} | _shares(chosen, resamples))
     return pd.DataFrame(rows)
+
+
+def _judged(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers in which no site or type is a wrong one, for methods that tell it at all."""
+    judged = answers.copy()
+    for column in ("site_correct", "type_correct"):
+        tells = answers[column].notna().groupby(answers["method"]).transform("any")
+        judged[column] = answers[column].mask(tells, answers[column].fillna(0.0))
+    return judged
 
 
 def overall(table: pd.DataFrame) -> pd.DataFrame:
@@ -211,10 +220,10 @@ def _share(part: pd.DataFrame, values: pd.Series, resamples: int) -> Estimate:
 
 
 def _told(defective: pd.DataFrame, column: str, resamples: int) -> Estimate:
-    """Share of right sites or types; no answer is wrong, unless the method never tells."""
+    """Share of right sites or types; NaN where a method does not tell."""
     if defective[column].isna().all():
         return Estimate(nan, nan, nan)
-    return _share(defective, defective[column].fillna(0.0), resamples)
+    return _share(defective, defective[column], resamples)
 
 
 def differences(answers: pd.DataFrame, networks: Sequence[str], resamples: int) -> pd.DataFrame:
@@ -225,18 +234,22 @@ def differences(answers: pd.DataFrame, networks: Sequence[str], resamples: int) 
     Returns
     -------
     DataFrame
-        axis, value, difference, difference_low, difference_high.
+        axis, value, and with `_low` and `_high` each: lattice and network (balanced accuracies),
+        difference.
     """
     lattice = answers[answers["method"] == "lattice"]
     network = best_network(answers, networks)
     rows = []
-    for key, part in lattice.groupby(["axis", "value"], sort=False):
-        other = network[(network["axis"] == key[0]) & (network["value"] == key[1])]
-        pair = (one.assign(host=one["formula"], repeat=0) for one in (part, other))
-        found = statistics.compare(*pair, resamples)
-        rows.append(dict(zip(["axis", "value"], key, strict=True)) | {
-            name: found[name] for name in ("difference", "difference_low", "difference_high")
-        })  # fmt: skip
+    for (axis, value), part in lattice.groupby(["axis", "value"], sort=False):
+        other = network[(network["axis"] == axis) & (network["value"] == value)]
+        first, second = (one.assign(host=one["formula"], repeat=0) for one in (part, other))
+        both = statistics.compare(first, second, resamples)
+        rows.append(
+            {"axis": axis, "value": value}
+            | _balanced(part, resamples).columns("lattice")
+            | _balanced(other, resamples).columns(NETWORK)
+            | {name: both[name] for name in both if name.startswith("difference")}
+        )
     return pd.DataFrame(rows)
 
 
