@@ -123,10 +123,10 @@ rule answer_with_spglib:
 rule answer_with_networks:
     input:
         cells=rules.build_map_cells.output.cells,
-        model=lambda wildcards: outputs("model", [MAP_NETWORKS[wildcards.network]]),
+        model=lambda wildcards: outputs("model", [MAP_NETWORKS[wildcards.network]])[0],
         predictions=lambda wildcards: outputs(
             "predictions", [MAP_NETWORKS[wildcards.network]]
-        ),
+        )[0],
     output:
         "results/map/answers/{axis}/{network}.csv",
     log:
