@@ -1,7 +1,8 @@
 """SOAP's answers: how far each site is from the mean of its element, as doped guesses positions.
 
 Runs in an environment of its own (`make env-baselines`): cells in, a table out.
-Bartok et al., Phys. Rev. B 87, 184115 (2013); dscribe, Comput. Phys. Commun. 247, 106949 (2020).
+Bartok et al., Phys. Rev. B 87, 184115 (2013); dscribe:
+Computer Physics Communications 247, 106949 (2020).
 """
 
 import csv

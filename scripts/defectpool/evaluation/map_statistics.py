@@ -158,10 +158,10 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
     DataFrame
         axis, value, method, defect (a type, or all), n_formulas, n_structures; with `_low` and
         `_high` each: found (share of the defective structures called defective), false_alarms
-        (share of the pristine ones called defective or left without an answer), balanced_accuracy (mean of found and
-        1 - false_alarms), site_accuracy and type_accuracy (of all defective structures; empty
-        where a method does not tell); unanswered (share without an answer), microseconds (median
-        an atom).
+        (share of the pristine ones called defective or left without an answer),
+        balanced_accuracy (mean of found and 1 - false_alarms), site_accuracy and type_accuracy
+        (of all defective structures; empty where a method does not tell); unanswered (share
+        without an answer), microseconds (median an atom).
     """
     rows = []
     for key, part in _judged(answers).groupby(POINT, sort=False):
