@@ -7,7 +7,7 @@ structures; an empty score is no answer and counts as wrong.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -30,7 +30,9 @@ from defectpool.runtime.disk import reading_error
 from defectpool.structures.defect_labels import DEFECT_TYPES
 
 if TYPE_CHECKING:
+    from defectpool.batching.batch import Batch
     from defectpool.lattice import Finding
+    from defectpool.network.cgcnn import CrystalGraphNetwork
     from defectpool.structures.structure_files import DefectStructure
 
 COLUMNS = (
@@ -102,16 +104,14 @@ def answers(
 
 def read_answers(path: Path) -> pd.DataFrame:
     """Read answers that were written to a CSV file."""
+    numbers = {name: [""] for name in COLUMNS if name not in TEXTS}
     try:
-        numbers = [name for name in COLUMNS if name not in TEXTS]
-        types = dict.fromkeys(TEXTS, str)
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values={
-            name: [""] for name in numbers
-        })[list(COLUMNS)]  # fmt: skip
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=numbers
+        )
+        return table[list(COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
-        raise reading_error(error, path) or DefectpoolError(
-            f"{path}: damaged file of answers ({error}); delete it and run again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def lattice(one: DefectStructure) -> Answer:
@@ -193,41 +193,47 @@ class Networks:
         }
 
     def __call__(self, one: DefectStructure) -> Answer:
-        """Answer for a structure."""
-        networks = [
-            network
-            for repeat, fold, network in self.networks
-            if (repeat, fold) in self.tested.get(one.formula, {(repeat, fold)})
-        ]
+        """Answer for a structure; its time is that of the graph and of the probability."""
+        anyone = {(repeat, fold) for repeat, fold, _ in self.networks}
+        folds = self.tested.get(one.formula, anyone)
+        networks = [n for repeat, fold, n in self.networks if (repeat, fold) in folds]
         size = networks[0].settings
         started = time.process_time()
         graphs = graph_set([one], self.graph, size.n_convolutions)
         if not len(graphs.label):
             return Answer(reason="no graph can be made of it")
-        dataset = CPUDataset(graphs, size.n_convolutions, size.gaussians)
-        batch = dataset.batch([0], gradients=False)
+        batch = CPUDataset(graphs, size.n_convolutions, size.gaussians).batch([0], gradients=False)
         with torch.inference_mode():
             sites = [Sites(network.rows(batch), batch) for network in networks]
-            pairs = list(zip(networks, sites, strict=True))
+            pairs = zip(networks, sites, strict=True)
             logits = torch.stack([network.classify(own).double() for network, own in pairs])
         probability = float(logits.sigmoid().mean())
         seconds = time.process_time() - started
-        classes = None
-        if all(isinstance(network, SiteNetwork) for network in networks):
-            with torch.inference_mode():
-                found = [n.site_logits(own) for n, own in pairs if isinstance(n, SiteNetwork)]
-            classes = torch.stack(found).mean(0)
-            scores = torch.stack([defectiveness(logits) for logits in found]).mean(0)
-        else:
-            method = methods(networks[0].pooling)[0]
-            scores = torch.stack([site_scores(n, batch, method) for n in networks]).mean(0)
-        picked = int(np.argmax(scores.numpy()[graphs.site_class]))
-        kinds = [label.kind for label in one.defects if picked in label.atoms]
+        scores, classes = _scores(networks, sites, batch)
+        atom = int(np.argmax(scores.numpy()[graphs.site_class]))
+        kinds = [label.kind for label in one.defects if atom in label.atoms]
         named = nan
         if classes is not None:
-            kind = DEFECT_TYPES[int(classes[graphs.site_class[picked], 1:].argmax())]
+            kind = DEFECT_TYPES[int(classes[graphs.site_class[atom], 1:].argmax())]
             named = float(kind in (kinds or [label.kind for label in one.defects]))
         return Answer(probability, float(bool(kinds)), named, seconds)
+
+
+def _scores(
+    networks: Sequence[CrystalGraphNetwork], sites: Sequence[Sites], batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Mean score of each node [nodes] and its mean class logits [nodes, 5], where there are some."""
+    with torch.inference_mode():
+        logits = [
+            network.site_logits(own)
+            for network, own in zip(networks, sites, strict=True)
+            if isinstance(network, SiteNetwork)
+        ]
+    if len(logits) == len(networks):
+        scores = [defectiveness(one) for one in logits]
+        return torch.stack(scores).mean(0), torch.stack(logits).mean(0)
+    method = methods(networks[0].pooling)[0]
+    return torch.stack([site_scores(n, batch, method) for n in networks]).mean(0), None
 
 
 def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructure) -> Answer:
@@ -250,7 +256,17 @@ def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructur
 
 def told_by(path: Path) -> Method:
     """Method that reads its answers from a file that a script in `scripts/baselines` wrote."""
-    frame = pd.read_csv(path, dtype={"structure": str, "reason": str}, keep_default_na=False,
-                        na_values={"score": [""]})  # fmt: skip
-    columns = (frame[name] for name in ("score", "atom", "seconds", "reason"))
-    return partial(told, dict(zip(frame["structure"], zip(*columns, strict=True), strict=True)))
+    texts = {"structure": str, "reason": str}
+    try:
+        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={"score": [""]})
+        columns = [frame[name] for name in ("score", "atom", "seconds", "reason")]
+        rows = zip(*columns, strict=True)
+        return partial(told, dict(zip(frame["structure"], rows, strict=True)))
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DefectpoolError:
+    return reading_error(error, path) or DefectpoolError(
+        f"{path}: damaged file of answers ({error}); delete it and run again"
+    )
