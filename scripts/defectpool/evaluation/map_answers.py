@@ -222,7 +222,7 @@ class Networks:
 def _scores(
     networks: Sequence[CrystalGraphNetwork], sites: Sequence[Sites], batch: Batch
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Mean score of each node [nodes], and its mean class logits [nodes, 5] where there are some."""
+    """Mean score of each node [nodes]; its mean class logits [nodes, 5] where there are some."""
     with torch.inference_mode():
         logits = [
             network.site_logits(own)
