@@ -22,18 +22,7 @@ MAP_AXES = [
     )
     if getattr(SETTINGS.map, axis)
 ]
-# Methods that run in an environment of their own.
-OWN_ENVIRONMENT = [name for name in SETTINGS.map.baselines if name != "spglib"]
-
-
-def network_name(run):
-    """Return the name of a network on the map: its pooling, and what else tells it apart."""
-    keys = ["supercell", "convolution"]
-    more = [run[key] for key in keys if len({one[key] for one in ANY_RUNS}) > 1]
-    return "_".join([run["pooling"], *more])
-
-
-MAP_NETWORKS = {network_name(run): run for run in ANY_RUNS}
+MAP_NETWORKS = {network_name(run, ANY_RUNS): run for run in ANY_RUNS}
 MAP_METHODS = ["lattice", *MAP_NETWORKS, *SETTINGS.map.baselines]
 
 
@@ -41,17 +30,6 @@ wildcard_constraints:
     axis="|".join(MAP_AXES),
     network="|".join(MAP_NETWORKS),
     baseline="matid|soap",
-
-
-def python_of(wildcards):
-    """Return the Python of a baseline's own environment."""
-    path = SCRIPTS.parent / f".venv-{wildcards.baseline}" / "bin" / "python"
-    if not path.exists():
-        raise WorkflowError(
-            f"map.baselines: {wildcards.baseline} has no environment yet; run "
-            "`make env-baselines`, or leave it out"
-        )
-    return str(path)
 
 
 rule map:

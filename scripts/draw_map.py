@@ -27,6 +27,7 @@ with logging_to(snakemake.log[0]):
     seconds = {name: float(read_audit(Path(path))["seconds"]) for name, path in audits}
     differences = map_statistics.differences(answers, networks, resamples)
     costs = map_statistics.costs(answers, seconds)
-    words = map_words.page(overall, differences, costs, thresholds)
+    trust = map_statistics.trust(answers, networks)
+    words = map_words.page(overall, differences, trust, costs, thresholds)
     write_text(Path(snakemake.output.words), words)
     print(words)

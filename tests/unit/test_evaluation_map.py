@@ -194,6 +194,23 @@ def test_the_combined_method_asks_the_network_where_the_lattice_has_no_answer():
     assert found["label"].tolist() == [1, 1, 0, 0]
 
 
+def test_when_to_trust_which():
+    why = "3 defects on 9 sites: too many for one lattice"
+    rows = [
+        *[row("lattice", "A", 1, 1.0), row("lattice", "B", 1, np.nan, reason=why)],
+        *[row("lattice", "A", 0, 1.0), row("lattice", "B", 0, np.nan, reason="near melting: 1 Å")],
+        *[row("max", f, label, 1.0) for f in "AB" for label in (0, 1)],
+    ]
+    decided = map_statistics.decided(
+        pd.DataFrame(rows), dict.fromkeys(["lattice", "max"], (0.5,) * 2)
+    )
+    assert map_statistics.trust(decided, ["max"]).to_numpy().tolist() == [
+        ["defective", 2, 0.5, 0.5],
+        ["near melting", 1, 0.0, 0.0],
+        ["too many for one lattice", 1, 0.0, 1.0],
+    ]
+
+
 def test_the_network_is_chosen_on_the_other_half():
     halves = map_statistics.halves(["A", "B"])
     first, second = sorted(halves, key=halves.get)

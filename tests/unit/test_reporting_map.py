@@ -47,13 +47,18 @@ def test_the_words_name_the_best_methods_and_the_winner():
         {"method": ["lattice", "max"], "seconds_to_train": [0.0, 61.2], "microseconds": [900, 90.4],
          "microseconds_small": [1.0, np.nan], "microseconds_large": [1200.0, 3]}
     )  # fmt: skip
+    trust = pd.DataFrame(
+        {"lattice_says": ["defective", "near melting"], "n_structures": [1200, 3],
+         "lattice": [0.99, 0.0], "network": [0.7, 1.0]}
+    )  # fmt: skip
     chosen = {"lattice": (0.5, 0.5), "spglib": (0.2, 0.4)}
-    words = map_words.page(shares, differences(shares), costs, chosen)
+    words = map_words.page(shares, differences(shares), trust, costs, chosen)
     line = next(line for line in words.splitlines() if "| 0.4 |" in line)
     assert line == (
         "| static displacement (Å) | 0.4 | combined, lattice | 98 (96 to 100) | 70 (68 to 72) | "
         "-28 (-30 to -26) | lattice |"
     )
+    assert "| defective | 1,200 | 99 | 70 |" in words and "| near melting | 3 | 0 | 100 |" in words
     assert "| max | 61 | 90 |  | 3 |" in words
     assert "Threshold of spglib, chosen on the other half of the formulas: 0.2 and 0.4 Å." in words
     assert "Threshold of lattice" not in words

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from structure_examples import textbook
 
 from defectpool.config import MapSettings, StructuresSettings
+from defectpool.errors import DefectpoolError
 from defectpool.structures.map_cells import AXES, build_cells, points, sampled_hosts
 
 SMALL = MapSettings(
@@ -82,6 +83,16 @@ def test_the_same_cells_again():
     for one, other in zip(first, second, strict=True):
         assert one.structure == other.structure
         np.testing.assert_array_equal(one.atoms.positions, other.atoms.positions)
+
+
+def test_an_axis_without_structures():
+    with pytest.raises(DefectpoolError, match=r"map\.strain: no structure"):
+        build_cells(HOSTS, "strain", ["dense"], SMALL, StructuresSettings())
+
+
+def test_a_map_without_an_axis():
+    with pytest.raises(ValidationError, match="map has no axis"):
+        MapSettings(**{axis: [] for axis in AXES})
 
 
 @pytest.mark.parametrize(

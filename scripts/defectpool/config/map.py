@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from defectpool.config.structures import Concentration, Strain
 from defectpool.config.values import Section, Supercell, unique
@@ -53,3 +53,10 @@ class MapSettings(Section):
         description="Methods beside lattice and networks: spglib; matid and soap need `make "
         "env-baselines`.",
     )
+
+    @model_validator(mode="after")
+    def _has_an_axis(self) -> "MapSettings":
+        axes = ("displacement", "temperature", "concentration", "supercells", "alloy", "strain")
+        if not any(getattr(self, axis) for axis in axes):
+            raise ValueError(f"map has no axis: give values to one of {', '.join(axes)}")
+        return self

@@ -279,3 +279,43 @@ def costs(answers: pd.DataFrame, trained: dict[str, float]) -> pd.DataFrame:
     seconds = [sum(trained.values()) if m == COMBINED else trained.get(m, 0.0) for m in methods]
     found = pd.DataFrame({"seconds_to_train": seconds, **medians}, index=methods)
     return found.rename_axis("method").reset_index()
+
+
+def trust(answers: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
+    """How often lattice and network are right, by what the lattice says.
+
+    Parameters
+    ----------
+    answers
+        Rows of `decided`.
+    networks
+        Names of the methods that are networks; that which is best on the other half of the
+        formulas is asked.
+
+    Returns
+    -------
+    DataFrame
+        lattice_says (defective, pristine, or why it has no answer), n_structures, lattice, network
+        (shares that are classified correctly); the most frequent first.
+    """
+    lattice = answers[answers["method"] == "lattice"].set_index(KEY)
+    network = best_network(answers, networks).set_index(KEY).reindex(lattice.index)
+    says = lattice["score"].map({1.0: "defective", 0.0: "pristine"})
+    says = says.fillna(lattice["reason"].map(kind_of_reason))
+    right = pd.DataFrame(
+        {
+            "lattice_says": says,
+            "lattice": statistics.is_correct(lattice),
+            "network": statistics.is_correct(network),
+        }
+    )
+    groups = right.groupby("lattice_says")
+    found = groups.mean().assign(n_structures=groups.size()).reset_index()
+    found = found.sort_values(["n_structures", "lattice_says"], ascending=[False, True])
+    return found[["lattice_says", "n_structures", "lattice", "network"]]
+
+
+def kind_of_reason(reason: str) -> str:
+    """Reason without its figures: what stands before the colon, or behind it after a number."""
+    before, _, behind = reason.partition(": ")
+    return behind if before[:1].isdigit() else before

@@ -17,6 +17,7 @@ GUESSING = 0.5
 def page(
     table: pd.DataFrame,
     differences: pd.DataFrame,
+    trust: pd.DataFrame,
     costs: pd.DataFrame,
     thresholds: Mapping[str, tuple[float, float]],
 ) -> str:
@@ -26,7 +27,7 @@ def page(
     ----------
     table
         Rows of `results/map.csv` on all types of defects together.
-    differences, costs, thresholds
+    differences, trust, costs, thresholds
         As `evaluation.map_statistics` gives them.
     """
     return "\n".join(
@@ -42,6 +43,19 @@ def page(
             *markdown(
                 ["axis", "value", "best", "lattice", "network", "difference", "who wins"],
                 _rows(table, differences),
+            ),
+            "",
+            "## When to trust which",
+            "",
+            "All structures of the map, by what the lattice says of them, and the share in percent "
+            "that lattice and network classify correctly.",
+            "",
+            *markdown(
+                ["the lattice says", "structures", "lattice", "network"],
+                [
+                    [str(says), f"{number:,}", *(_number(100 * share) for share in shares)]
+                    for says, number, *shares in trust.itertuples(index=False)
+                ],
             ),
             "",
             "## Costs",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from defectpool.config import MapSettings, StructuresSettings
+from defectpool.errors import DefectpoolError
 from defectpool.materials.host import Host
 from defectpool.runtime.hashing import seed
 from defectpool.structures.build import build_structures
@@ -113,6 +114,11 @@ def build_cells(
         Types of defects of the campaign.
     chosen, structures
         Sections `map` and `structures` of the config.
+
+    Raises
+    ------
+    DefectpoolError
+        There is no structure.
     """
     some = sampled_hosts(hosts, chosen.hosts, structures.seed)
     types = ["dense"] if axis == "concentration" else [d for d in defects if d != "dense"]
@@ -123,6 +129,11 @@ def build_cells(
             left_out = {one.pair: one for one in built if _unfit(point, one)}
             cells += [_at(point, one) for one in built if one.pair not in left_out]
             skipped += missing + [_skipped(one, point) for one in left_out.values()]
+    if not cells:
+        raise DefectpoolError(
+            f"map.{axis}: no structure could be built of the sampled hosts; take more hosts or "
+            "other defects, or leave the axis out (an empty list)"
+        )
     return cells, skipped
 
 
