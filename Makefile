@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: env table report test test-slurm test-wheel benchmark lint format config docs container lock clean
+.PHONY: env env-baselines table report test test-slurm test-wheel benchmark lint format config docs container lock clean
 
 env: $(READY)
 
@@ -17,6 +17,14 @@ $(READY): envs/torch.txt envs/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/torch.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Baselines of the map (map.baselines), each in an environment of its own.
+env-baselines: .venv-matid/.ready .venv-soap/.ready
+
+.venv-%/.ready: envs/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 # The campaign on the embedded materials: results/table.csv, results/table.md, results/plots/.

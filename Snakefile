@@ -23,6 +23,7 @@ include: "rules/graphs.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/generalization.smk"
+include: "rules/map.smk"
 include: "rules/scan.smk"
 include: "rules/messages.smk"
 

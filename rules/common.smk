@@ -198,6 +198,24 @@ def path_of(section, meaning):
     return path
 
 
+def network_name(run, among):
+    """Return the name of a network on the map: its pooling, and what else tells it apart."""
+    keys = ["supercell", "convolution"]
+    more = [run[key] for key in keys if len({one[key] for one in among}) > 1]
+    return "_".join([run["pooling"], *more])
+
+
+def python_of(wildcards):
+    """Return the Python of a baseline of the map, in an environment of its own."""
+    path = SCRIPTS.parent / f".venv-{wildcards.baseline}" / "bin" / "python"
+    if not path.exists():
+        raise WorkflowError(
+            f"map.baselines: {wildcards.baseline} has no environment yet; run "
+            "`make env-baselines`, or leave it out"
+        )
+    return str(path)
+
+
 def scanned_path():
     """Return the folder that is scanned."""
     return path_of("scan", "a folder, glob or file")

@@ -18,6 +18,7 @@ from defectpool.config.displacements import (
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.loading import load
+from defectpool.config.map import MapSettings
 from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
 from defectpool.config.structures import AlloySettings, ComplexesSettings, StructuresSettings
 from defectpool.config.values import DefectType, Section, Split
@@ -33,6 +34,7 @@ __all__ = [
     "ExamplesSettings",
     "GeneralizationSettings",
     "GraphSettings",
+    "MapSettings",
     "MaterialsSettings",
     "NetworkSettings",
     "RelaxedDisplacements",

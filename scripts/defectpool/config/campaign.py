@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
 from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
+from defectpool.config.map import MapSettings
 from defectpool.config.outputs import (
     GeneralizationSettings,
     RealSettings,
@@ -60,6 +61,7 @@ class Config(Section):
     training: TrainingSettings = TrainingSettings()
     results: ResultsSettings = ResultsSettings()
     generalization: GeneralizationSettings = GeneralizationSettings()
+    map: MapSettings = MapSettings()
     real: RealSettings = RealSettings()
     scan: ScanSettings = ScanSettings()
     shards: int = Field(

@@ -31,10 +31,17 @@ STYLES: dict[str, dict[str, Any]] = {
     "outlier": {"color": "#E69F00", "marker": "P"},
     "sum": {"color": "#009E73", "marker": "s"},
     "softmax": {"color": "#CC79A7", "marker": "v"},
+    "sites": {"color": "#56B4E9", "marker": "X"},
+    # methods that are no networks
+    "lattice": {"color": "#333333", "marker": "h"},
+    "combined": {"color": "#5E3C99", "marker": "*"},
+    "spglib": {"color": "#8C510A", "marker": "<"},
+    "matid": {"color": "#7F7F7F", "marker": ">"},
+    "soap": {"color": "#999933", "marker": "p"},
 }
 # For poolings that are not listed; the marker repeats after the last one.
-OTHER_COLORS = ("#56B4E9", "#8C510A", "#5E3C99", "#666666")
-OTHER_MARKERS = ("X", "<", ">", "p", "h", "*")
+OTHER_COLORS = ("#1B7837", "#C51B7D", "#80CDC1", "#BF812D")
+OTHER_MARKERS = ("d", "H", "8")
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\")  # of bars
 SEQUENTIAL = "cividis"  # of heat maps
 DOTS_PER_INCH = 200

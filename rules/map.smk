@@ -1,0 +1,189 @@
+"""The map: which method is right where, and what it costs.
+
+Not part of `rule all`: ask for `map`, or for one of its files. Every method answers the same
+structures, one axis at a time.
+"""
+
+
+localrules:
+    map,
+    draw_map,
+
+
+MAP_AXES = [
+    axis
+    for axis in (
+        "displacement",
+        "temperature",
+        "concentration",
+        "supercells",
+        "alloy",
+        "strain",
+    )
+    if getattr(SETTINGS.map, axis)
+]
+MAP_NETWORKS = {network_name(run, ANY_RUNS): run for run in ANY_RUNS}
+MAP_METHODS = ["lattice", *MAP_NETWORKS, *SETTINGS.map.baselines]
+
+
+wildcard_constraints:
+    axis="|".join(MAP_AXES),
+    network="|".join(MAP_NETWORKS),
+    baseline="matid|soap",
+
+
+rule map:
+    input:
+        "results/map.csv",
+        "results/plots/map.svg",
+        "results/map.md",
+
+
+rule build_map_cells:
+    input:
+        hosts=rules.use_selection.output.hosts,
+    output:
+        cells="results/map/cells/{axis}.xyz.gz",
+        skipped="results/map/cells/{axis}.skipped.csv",
+    log:
+        "results/logs/build_map_cells/{axis}.log",
+    benchmark:
+        "results/benchmarks/build_map_cells/{axis}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        defects=SETTINGS.defects,
+        map=lambda wildcards: settings(
+            "map", include={"hosts", "supercell", wildcards.axis}
+        ),
+        structures=settings("structures", exclude={"displacements", "concentration"}),
+        code=code("build_map_cells.py"),
+    script:
+        "../scripts/build_map_cells.py"
+
+
+rule answer_with_lattice:
+    input:
+        cells=rules.build_map_cells.output.cells,
+    output:
+        "results/map/answers/{axis}/lattice.csv",
+    log:
+        "results/logs/answer_with_lattice/{axis}.log",
+    benchmark:
+        "results/benchmarks/answer_with_lattice/{axis}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    params:
+        code=code("answer_with_lattice.py"),
+    script:
+        "../scripts/answer_with_lattice.py"
+
+
+rule answer_with_spglib:
+    input:
+        cells=rules.build_map_cells.output.cells,
+    output:
+        "results/map/answers/{axis}/spglib.csv",
+    log:
+        "results/logs/answer_with_spglib/{axis}.log",
+    benchmark:
+        "results/benchmarks/answer_with_spglib/{axis}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    params:
+        code=code("answer_with_spglib.py"),
+    script:
+        "../scripts/answer_with_spglib.py"
+
+
+rule answer_with_networks:
+    input:
+        cells=rules.build_map_cells.output.cells,
+        model=lambda wildcards: outputs("model", [MAP_NETWORKS[wildcards.network]])[0],
+        predictions=lambda wildcards: outputs(
+            "predictions", [MAP_NETWORKS[wildcards.network]]
+        )[0],
+    output:
+        "results/map/answers/{axis}/{network}.csv",
+    log:
+        "results/logs/answer_with_networks/{axis}/{network}.log",
+    benchmark:
+        "results/benchmarks/answer_with_networks/{axis}/{network}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        code=code("answer_with_networks.py"),
+    script:
+        "../scripts/answer_with_networks.py"
+
+
+rule ask_baseline:
+    input:
+        cells=rules.build_map_cells.output.cells,
+    output:
+        "results/map/baselines/{axis}/{baseline}.csv",
+    log:
+        "results/logs/ask_baseline/{axis}/{baseline}.log",
+    benchmark:
+        "results/benchmarks/ask_baseline/{axis}/{baseline}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    params:
+        python=python_of,
+        script=lambda wildcards: str(
+            SCRIPTS / "baselines" / f"{wildcards.baseline}_answers.py"
+        ),
+        code=lambda wildcards: code(f"baselines/{wildcards.baseline}_answers.py"),
+    shell:
+        "{params.python:q} {params.script:q} {input.cells:q} {output:q} > {log:q} 2>&1"
+
+
+rule answer_with_baseline:
+    input:
+        cells=rules.build_map_cells.output.cells,
+        told=rules.ask_baseline.output[0],
+    output:
+        "results/map/answers/{axis}/{baseline}.csv",
+    log:
+        "results/logs/answer_with_baseline/{axis}/{baseline}.log",
+    benchmark:
+        "results/benchmarks/answer_with_baseline/{axis}/{baseline}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    params:
+        code=code("answer_with_baseline.py"),
+    script:
+        "../scripts/answer_with_baseline.py"
+
+
+rule draw_map:
+    input:
+        answers=expand(
+            "results/map/answers/{axis}/{method}.csv",
+            axis=MAP_AXES,
+            method=MAP_METHODS,
+        ),
+        audits=outputs("audit", ANY_RUNS),
+    output:
+        csv="results/map.csv",
+        plot=plot("map", "Beyond the table", "which method is right where"),
+        words="results/map.md",
+    log:
+        "results/logs/draw_map.log",
+    benchmark:
+        "results/benchmarks/draw_map.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        audits={name: outputs("audit", [run])[0] for name, run in MAP_NETWORKS.items()},
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("draw_map.py"),
+    script:
+        "../scripts/draw_map.py"

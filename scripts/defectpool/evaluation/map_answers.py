@@ -1,0 +1,272 @@
+"""Answers of each method for the cells of the map, one row a structure.
+
+A method gets one structure at a time, without a reference. Its score is larger for defective
+structures; an empty score is no answer and counts as wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from defectpool.batching.cpu_dataset import CPUDataset
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
+from defectpool.evaluation.localization import methods, site_scores
+from defectpool.graphs.graph_set import graph_set
+from defectpool.network.model_file import graph_settings, load_models
+from defectpool.network.pooling import Sites
+from defectpool.network.site_network import SiteNetwork, defectiveness
+from defectpool.runtime.disk import reading_error
+from defectpool.structures.defect_labels import DEFECT_TYPES
+
+if TYPE_CHECKING:
+    from defectpool.batching.batch import Batch
+    from defectpool.lattice import Finding
+    from defectpool.network.cgcnn import CrystalGraphNetwork
+    from defectpool.structures.structure_files import DefectStructure
+
+COLUMNS = (
+    "axis", "value", "structure", "host", "formula", "defect", "label", "method", "score",
+    "site_correct", "type_correct", "seconds", "atoms", "reason",
+)  # fmt: skip
+TEXTS = ("axis", "value", "structure", "host", "formula", "defect", "method", "reason")
+
+# Å. spglib can crash at 1.1.
+TOLERANCES = (0.01, 0.03, 0.1, 0.2, 0.4)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer of a method for one structure.
+
+    Attributes
+    ----------
+    score
+        The larger, the more likely the structure is defective; NaN where there is no answer.
+    site_correct, type_correct
+        Of a defective structure, 1 or 0; NaN where the method does not tell.
+    seconds
+        Processor time; NaN to have it taken from outside.
+    reason
+        Why there is no answer, else empty.
+    """
+
+    score: float = nan
+    site_correct: float = nan
+    type_correct: float = nan
+    seconds: float = nan
+    reason: str = ""
+
+
+Method = Callable[["DefectStructure"], Answer]
+
+
+def answers(
+    structures: Iterable[DefectStructure], axis: str, name: str, method: Method
+) -> pd.DataFrame:
+    """Answers of a method for the structures of an axis; a failure is no answer.
+
+    Returns
+    -------
+    DataFrame
+        One row a structure (`COLUMNS`).
+    """
+    rows = []
+    for one in structures:
+        started = time.process_time()
+        try:
+            answer = method(one)
+        except DefectpoolError:
+            raise
+        except Exception as error:  # one structure must not take the job down
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            answer = Answer(reason=f"the method failed ({text})")
+        seconds = time.process_time() - started
+        taken = seconds if np.isnan(answer.seconds) else answer.seconds
+        judged = (answer.site_correct, answer.type_correct) if one.label else (nan, nan)
+        value = one.structure.rpartition("@")[2]
+        rows.append(
+            (axis, value, one.structure, one.host, one.formula, one.defect, one.label, name,
+             answer.score, *judged, taken, len(one.atoms), answer.reason)
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def read_answers(path: Path) -> pd.DataFrame:
+    """Read answers that were written to a CSV file."""
+    numbers = {name: [""] for name in COLUMNS if name not in TEXTS}
+    try:
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=numbers
+        )
+        return table[list(COLUMNS)]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def lattice(one: DefectStructure) -> Answer:
+    """Answer of the host's own lattice: 1 defective, 0 pristine."""
+    finding = analyzed(one.atoms)
+    if finding.verdict == "undecided":
+        return Answer(reason=finding.reason)
+    names = sorted(defect.name for defect in finding.defects)
+    same = names == sorted(label.name for label in one.defects)
+    verdict = float(finding.verdict == "defective")
+    return Answer(verdict, float(_all_found(finding, one)), float(same))
+
+
+def _all_found(finding: Finding, one: DefectStructure) -> bool:
+    """Whether each defect is less than 1 Å from one that was found."""
+    from ase.geometry import get_distances
+
+    if not finding.defects or not one.label:
+        return False
+    true, found = (
+        np.array([defect.position for defect in listed])
+        for listed in (one.defects, finding.defects)
+    )
+    apart = get_distances(true, found, cell=one.atoms.cell, pbc=one.atoms.pbc)[1]
+    return bool((apart.min(axis=1) < SAME_SITE).all())
+
+
+def spglib(one: DefectStructure) -> Answer:
+    """Smallest tolerance in Å at which spglib finds a translation in a structure.
+
+    A pristine supercell has translations, one with a defect has none: its score is infinite. At
+    which tolerance a structure counts as defective is chosen later. A cell of the host itself has
+    no translations either, so there is no answer for it.
+    """
+    from spglib import find_primitive
+
+    if one.supercell == "1x1":
+        return Answer(reason="one cell has no translations")
+    atoms = one.atoms
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    for tolerance in TOLERANCES:
+        primitive = find_primitive(cell, symprec=tolerance)
+        if primitive is not None and len(primitive[2]) < len(atoms):
+            return Answer(tolerance)
+    return Answer(np.inf)
+
+
+class Networks:
+    """Trained networks of a run; each formula is answered by those that did not train on it.
+
+    The score is the mean probability over these networks, the site that with the highest mean
+    score, its type, for networks with a class for every site, that of its largest mean logit.
+
+    Parameters
+    ----------
+    model
+        `model.pt` of the run.
+    predictions
+        Predictions of the run, which tell the fold in which each formula was tested.
+
+    Raises
+    ------
+    DefectpoolError
+        The model file cannot be used, or every network has trained on all formulas.
+    """
+
+    def __init__(self, model: Path, predictions: pd.DataFrame) -> None:
+        self.networks = load_models(model)
+        self.graph = graph_settings(model)
+        folds = predictions[["repeat", "fold", "formula"]].drop_duplicates()
+        if folds.duplicated(["repeat", "formula"]).any():
+            raise DefectpoolError(
+                "training.split: with a random split every network has trained on all formulas; "
+                "choose formula, element or prototype"
+            )
+        self.tested = {
+            str(formula): set(zip(part["repeat"], part["fold"], strict=True))
+            for formula, part in folds.groupby("formula")
+        }
+
+    def __call__(self, one: DefectStructure) -> Answer:
+        """Answer for a structure; its time is that of the graph and of the probability."""
+        anyone = {(repeat, fold) for repeat, fold, _ in self.networks}
+        folds = self.tested.get(one.formula, anyone)
+        networks = [n for repeat, fold, n in self.networks if (repeat, fold) in folds]
+        size = networks[0].settings
+        started = time.process_time()
+        graphs = graph_set([one], self.graph, size.n_convolutions)
+        if not len(graphs.label):
+            return Answer(reason="no graph can be made of it")
+        batch = CPUDataset(graphs, size.n_convolutions, size.gaussians).batch([0], gradients=False)
+        with torch.inference_mode():
+            sites = [Sites(network.rows(batch), batch) for network in networks]
+            pairs = zip(networks, sites, strict=True)
+            logits = torch.stack([network.classify(own).double() for network, own in pairs])
+        probability = float(logits.sigmoid().mean())
+        seconds = time.process_time() - started
+        scores, classes = _scores(networks, sites, batch)
+        atom = int(np.argmax(scores.numpy()[graphs.site_class]))
+        kinds = [label.kind for label in one.defects if atom in label.atoms]
+        named = nan
+        if classes is not None:
+            kind = DEFECT_TYPES[int(classes[graphs.site_class[atom], 1:].argmax())]
+            named = float(kind in (kinds or [label.kind for label in one.defects]))
+        return Answer(probability, float(bool(kinds)), named, seconds)
+
+
+def _scores(
+    networks: Sequence[CrystalGraphNetwork], sites: Sequence[Sites], batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Mean score of each node [nodes]; its mean class logits [nodes, 5] where there are some."""
+    with torch.inference_mode():
+        logits = [
+            network.site_logits(own)
+            for network, own in zip(networks, sites, strict=True)
+            if isinstance(network, SiteNetwork)
+        ]
+    if len(logits) == len(networks):
+        scores = [defectiveness(one) for one in logits]
+        return torch.stack(scores).mean(0), torch.stack(logits).mean(0)
+    method = methods(networks[0].pooling)[0]
+    return torch.stack([site_scores(n, batch, method) for n in networks]).mean(0), None
+
+
+def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructure) -> Answer:
+    """Answer of a method that ran in an environment of its own.
+
+    Parameters
+    ----------
+    table
+        By structure: score, index of the most defective atom (-1: it does not tell), seconds, and
+        why there is no answer.
+    one
+        The structure.
+    """
+    if one.structure not in table:
+        raise DefectpoolError(f"{one.structure}: its answer is missing; delete the file of answers")
+    score, atom, seconds, reason = table[one.structure]
+    site = nan if atom < 0 else float(any(atom in label.atoms for label in one.defects))
+    return Answer(score, site, nan, seconds, reason)
+
+
+def told_by(path: Path) -> Method:
+    """Method that reads its answers from a file that a script in `scripts/baselines` wrote."""
+    texts = {"structure": str, "reason": str}
+    try:
+        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={"score": [""]})
+        columns = [frame[name] for name in ("score", "atom", "seconds", "reason")]
+        rows = zip(*columns, strict=True)
+        return partial(told, dict(zip(frame["structure"], rows, strict=True)))
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DefectpoolError:
+    return reading_error(error, path) or DefectpoolError(
+        f"{path}: damaged file of answers ({error}); delete it and run again"
+    )

@@ -1,0 +1,149 @@
+"""Words of the map: the best methods at each point, lattice against network, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from defectpool.evaluation.map_statistics import CALIBRATED
+from defectpool.reporting.plots_map import AXES
+from defectpool.reporting.style import rows_of
+
+GUESSING = 0.5
+
+
+def page(
+    table: pd.DataFrame,
+    differences: pd.DataFrame,
+    trust: pd.DataFrame,
+    costs: pd.DataFrame,
+    thresholds: Mapping[str, tuple[float, float]],
+) -> str:
+    """Page in Markdown, `results/map.md`.
+
+    Parameters
+    ----------
+    table
+        Rows of `results/map.csv` on all types of defects together.
+    differences, trust, costs, thresholds
+        As `evaluation.map_statistics` gives them.
+    """
+    return "\n".join(
+        [
+            "# Which method is right where",
+            "",
+            "Balanced accuracy in percent: half the share of defective structures that are found "
+            "plus half the share of pristine ones that raise no alarm; no answer counts as wrong. "
+            "*Best* are all methods within the 95 % interval of the best one. *Network* is the one "
+            "that is best on the other half of the formulas; its difference to the lattice is "
+            "paired over formulas.",
+            "",
+            *markdown(
+                ["axis", "value", "best", "lattice", "network", "difference", "who wins"],
+                _rows(table, differences),
+            ),
+            "",
+            "## When to trust which",
+            "",
+            "All structures of the map, by what the lattice says of them, and the share in percent "
+            "that lattice and network classify correctly.",
+            "",
+            *markdown(
+                ["the lattice says", "structures", "lattice", "network"],
+                [
+                    [str(says), f"{number:,}", *(_number(100 * share) for share in shares)]
+                    for says, number, *shares in trust.itertuples(index=False)
+                ],
+            ),
+            "",
+            "## Costs",
+            "",
+            "One structure at a time, one thread: processor time. `combined` asks a network only "
+            "where the lattice has no answer, and its seconds are those of all networks.",
+            "",
+            *markdown(
+                ["method", "seconds to train", "µs an atom", "below 50 atoms", "from 200 atoms"],
+                [
+                    [str(method), *map(_number, numbers)]
+                    for method, *numbers in costs.itertuples(index=False)
+                ],
+            ),
+            "",
+            *_chosen(thresholds),
+        ]
+    )  # fmt: skip
+
+
+def winner(lattice: float, network: float, low: float, high: float) -> str:
+    """Who wins at a point: lattice, network, or no difference; neither if both may be guessing.
+
+    Parameters
+    ----------
+    lattice, network
+        Lower ends of the intervals of both balanced accuracies, 0 to 1.
+    low, high
+        Interval of the difference, network minus lattice.
+    """
+    if max(lattice, network) <= GUESSING:
+        return "neither is better than guessing"
+    if low > 0:
+        return "network"
+    return "lattice" if high < 0 else "no difference"
+
+
+def _rows(table: pd.DataFrame, differences: pd.DataFrame) -> list[list[str]]:
+    rows = []
+    for axis, value in dict.fromkeys(zip(table["axis"], table["value"], strict=True)):
+        part = rows_of(table, axis=axis, value=value)
+        top = part.sort_values("balanced_accuracy", kind="stable").iloc[-1]
+        near = part[part["balanced_accuracy"] >= top["balanced_accuracy_low"]]
+        names = near.sort_values("balanced_accuracy", ascending=False, kind="stable")["method"]
+        found = rows_of(differences, axis=axis, value=value).iloc[0]
+        wins = winner(
+            found["lattice_low"],
+            found["network_low"],
+            found["difference_low"],
+            found["difference_high"],
+        )
+        shares = [_interval(found, name) for name in ("lattice", "network")]
+        difference = _interval(found, "difference", "+")
+        rows.append(
+            [AXES[axis][0], value_text(axis, value), ", ".join(names), *shares, difference, wins]
+        )
+    return rows
+
+
+def _chosen(thresholds: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Sentences on thresholds that were chosen."""
+    return [
+        f"Threshold of {method}, chosen on the other half of the formulas: {first:.4g} and "
+        f"{second:.4g}{' Å' if method == 'spglib' else ''}.\n"
+        for method, (first, second) in thresholds.items()
+        if method in CALIBRATED
+    ]
+
+
+def value_text(axis: str, value: str) -> str:
+    """Value of an axis in its unit."""
+    factor = AXES[axis][1]
+    return value if axis == "supercells" or factor == 1 else f"{factor * float(value):g}"
+
+
+def _interval(row: Any, name: str, sign: str = "") -> str:
+    value, low, high = (100 * row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:{sign}.0f} ({low:{sign}.0f} to {high:{sign}.0f})"
+
+
+def _number(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:,.0f}"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]

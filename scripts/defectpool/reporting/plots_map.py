@@ -1,0 +1,135 @@
+"""Figure of the map: which method is right where, a column of panels for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from defectpool.evaluation.map_statistics import COMBINED
+from defectpool.reporting.style import (
+    STYLES,
+    legend_below,
+    ordered,
+    panels,
+    plot_style,
+    rows_of,
+    save,
+    style_of,
+    tooltips,
+)
+from defectpool.supercell_labels import cells
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Label of each axis; factor to its unit.
+AXES = {
+    "displacement": ("static displacement (Å)", 1),
+    "temperature": ("temperature (K)", 1),
+    "concentration": ("share of defects (%)", 100),
+    "supercells": ("supercell", 1),
+    "alloy": ("second species (%)", 100),
+    "strain": ("strain (%)", 100),
+}
+LOGARITHMIC = ("concentration", "supercells")
+ROWS = {
+    "found": "found (%)",
+    "false_alarms": "false alarms (%)",
+    "site_accuracy": "right site (%)",
+}
+# A thick line each: what needs no training, and what takes the better of both.
+PROMINENT = ("lattice", COMBINED)
+
+
+def draw(table: pd.DataFrame, paths: Sequence[Path]) -> None:
+    """Found, false alarms and right sites of each method along each axis, with 95 % bands.
+
+    Parameters
+    ----------
+    table
+        Rows of `results/map.csv` on all types of defects together.
+    paths
+        Files to write.
+    """
+    from matplotlib.lines import Line2D
+
+    axes_names, methods = ordered(table["axis"]), ordered(table["method"])
+    with plot_style():
+        figure, grid = panels(
+            len(ROWS), len(axes_names), 1.2 + 2.5 * len(axes_names), 1.2 + 2.1 * len(ROWS)
+        )
+        for column, name in enumerate(axes_names):
+            part = rows_of(table, axis=name)
+            for axes, quantity in zip(grid[:, column], ROWS, strict=True):
+                for method in methods:
+                    _line(axes, rows_of(part, method=method), quantity, method)
+                _ticks(axes, ordered(part["value"]), name)
+            grid[-1, column].set_xlabel(AXES[name][0])
+        for axes, label in zip(grid[:, 0], ROWS.values(), strict=True):
+            axes.set_ylabel(label)
+        grid[0, 0].set_ylim(-4, 104)
+        handles = [
+            Line2D(
+                [],
+                [],
+                label=method,
+                linewidth=_width(method),
+                linestyle=_dashes(method),
+                **method_style(method),
+            )
+            for method in methods
+        ]
+        figure.align_xlabels(grid[-1])
+        legend_below(figure, handles, most=8)
+        save(figure, paths)
+
+
+def method_style(method: str) -> dict[str, Any]:
+    """Color and marker of a method; a network has those of its pooling."""
+    pooling = next((name for name in STYLES if method.startswith(f"{name}_")), method)
+    return style_of(pooling)
+
+
+def position(axis: str, value: str) -> float:
+    """Place of a value on the x axis."""
+    return np.sqrt(cells(value)) if axis == "supercells" else AXES[axis][1] * float(value)
+
+
+def _width(method: str) -> float:
+    return 2.4 if method in PROMINENT else 1.2
+
+
+def _dashes(method: str) -> Literal["-", "--"]:
+    """Line style: dashes for the combined method, which hides the lattice otherwise."""
+    return "--" if method == COMBINED else "-"
+
+
+def _line(axes: Axes, rows: pd.DataFrame, quantity: str, method: str) -> None:
+    if rows.empty or rows[quantity].isna().all():
+        return
+    x = np.array([position(*point) for point in zip(rows["axis"], rows["value"], strict=True)])
+    order = np.argsort(x)
+    x, rows = x[order], rows.iloc[order]
+    y, low, high = (100 * rows[f"{quantity}{end}"].to_numpy() for end in ("", "_low", "_high"))
+    style = method_style(method)
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
+    axes.plot(x, y, linewidth=_width(method), linestyle=_dashes(method), markersize=5, **style)
+    texts = [
+        f"{method}, {value}: {one:.1f} % ({a:.1f} to {b:.1f})"
+        for value, one, a, b in zip(rows["value"], y, low, high, strict=True)
+    ]
+    tooltips(axes, x, y, texts)
+
+
+def _ticks(axes: Axes, values: Sequence[str], name: str) -> None:
+    """Ticks at the values of an axis."""
+    if name in LOGARITHMIC:
+        axes.set_xscale("log")
+    x = [position(name, value) for value in values]
+    texts = list(values) if name == "supercells" else [f"{place:g}" for place in x]
+    axes.set_xticks(x, texts, rotation=90, fontsize=8)
+    axes.minorticks_off()

@@ -1,0 +1,25 @@
+"""The map of methods, as jobs."""
+
+import re
+
+from .conftest import TINY
+
+
+def test_every_method_answers_along_every_axis(clone):
+    clone.configure(**TINY | {"map": {"strain": [], "baselines": ["spglib"]}})
+    done = clone.run("-n", "map", "--configfile", "my.yaml")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.M))
+    assert (jobs["build_map_cells"], jobs["answer_with_lattice"]) == ("5", "5")
+    assert (jobs["answer_with_networks"], jobs["answer_with_spglib"]) == ("10", "5")
+    # networks for all types of defects at once
+    assert (jobs["train"], jobs["draw_map"]) == ("2", "1")
+
+
+def test_a_baseline_without_its_environment(clone):
+    clone.configure(**TINY | {"map": {"baselines": ["matid"]}})
+    done = clone.run("-n", "map", "--configfile", "my.yaml")
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "map.baselines: matid has no environment yet; run `make env-baselines`" in text
