@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from defectpool.config import NetworkSettings
 from defectpool.network.cgcnn import CrystalGraphNetwork
+from defectpool.network.peers import peer_deviations
 from defectpool.network.pooling import Sites, deviation, largest, z_scores
 
 # Word in `poolings` of the config that stands for this network.
@@ -21,9 +22,9 @@ class SiteNetwork(CrystalGraphNetwork):
     r"""CGCNN with a hidden layer and class logits for every site.
 
     The head sees the features of a site beside their deviation from the mean of its element in the
-    crystal, plain and in units of the standard deviation (see `pooling.contrast` and
-    `pooling.outlier`). With the class logits :math:`l_{ik}` of site i, class 0 pristine, the logit
-    of "defective" of the crystal is that of its most defective site,
+    crystal (see `pooling.contrast` and `pooling.outlier`) and from its peers (`network.peers`),
+    both plain and in units of the standard deviation. With the class logits :math:`l_{ik}` of site
+    i, class 0 pristine, the logit of "defective" of the crystal is that of its most defective site,
 
     .. math::
         s_i = \log \sum_{k > 0} e^{l_{ik}} - l_{i0}, \quad s = \max_i s_i .
@@ -46,7 +47,8 @@ class SiteNetwork(CrystalGraphNetwork):
     ) -> None:
         super().__init__("max", convolution, settings, radius, N_SITE_CLASSES)
         self.pooling = SITES
-        self.conv_to_fc = nn.Linear(3 * self.settings.width, self.settings.hidden)
+        self.conv_to_fc = nn.Linear(5 * self.settings.width, self.settings.hidden)
+        self.log_sharpness = nn.Parameter(torch.zeros(()))
 
     def classify(self, sites: Sites) -> Tensor:
         """Return the logits of each crystal from the features of its sites, [C]."""
@@ -54,7 +56,9 @@ class SiteNetwork(CrystalGraphNetwork):
 
     def site_logits(self, sites: Sites) -> Tensor:
         """Return the class logits of the sites of each node, [nodes, 5]."""
-        features = torch.cat([sites.features, deviation(sites), z_scores(sites)], dim=1)
+        of_peers = peer_deviations(sites, self.log_sharpness.exp())
+        seen = [sites.features, deviation(sites), z_scores(sites), *of_peers]
+        features = torch.cat(seen, dim=1)
         logits: Tensor = self.fc_out(F.softplus(self.conv_to_fc(features)))
         return logits
 
