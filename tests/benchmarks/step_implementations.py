@@ -50,10 +50,14 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Task:
-    """What a process is to time: an implementation on some graphs."""
+    """What a process is to time: an implementation on some graphs.
+
+    `neighbors` are those of each site where all sites have to have the same number.
+    """
 
     name: str
     graphs: GraphSet
+    neighbors: int
     device: torch.device
     threads: int
     captured: bool = True
@@ -75,12 +79,6 @@ class Step(Protocol):
     def messages(self, rows: Rows) -> int: ...
 
     def compiled_work(self, rows: Rows) -> Work: ...
-
-
-def neighbors_of(graphs: GraphSet) -> int:
-    """Neighbors of a site: as many as the settings say, or else the mean, rounded."""
-    wanted = graphs.settings["max_neighbors"]
-    return wanted or round(graphs.edge_multiplicity.sum() / len(graphs.atomic_number))
 
 
 @dataclass(frozen=True)
@@ -226,9 +224,8 @@ class Cgcnn2(Theirs):
         )
         super().__init__(network.to(task.device))
         self.device, self.collate = task.device, collate_pool
-        m = neighbors_of(task.graphs)
         crystals = (crystal(task.graphs, number) for number in range(len(task.graphs)))
-        self.samples = [one.cgcnn2(m) for one in crystals]
+        self.samples = [one.cgcnn2(task.neighbors) for one in crystals]
 
     def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Put a batch together; return logits and labels."""

