@@ -4,7 +4,7 @@ Writes results/benchmarks/structure_to_graph.csv (supercell, implementation, ms_
 prints the ratios. All run on one thread of one process, in turns of at least a second, and what is
 told is the processor time of the shortest pass: other jobs on the machine disturb it least.
 
-    python tests/benchmarks/structure_to_graph.py [folder for the csv]
+    python tests/benchmarks/structure_to_graph.py [FOLDER]
 
 implementation        from                          to
 cgcnn2                a CIF file                    tensors of cgcnn2.data.CIFData, no cache
@@ -27,7 +27,6 @@ displaced_vesin       ASE Atoms                     vesin's neighbor list alone,
 import csv
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -38,6 +37,7 @@ from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
+import click
 import numpy as np
 
 from defectpool.config import GraphSettings, StructuresSettings
@@ -165,10 +165,15 @@ def measure_displaced(structures: Sequence[DefectStructure]) -> dict[str, float]
     return {name: 1e3 * seconds / len(structures) for name, seconds in shortest(tasks).items()}
 
 
-def main() -> None:
+@click.command(help=(__doc__ or "").split("\n")[0])
+@click.argument(
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ROOT / "results" / "benchmarks",
+)
+def main(folder: Path) -> None:
     """Measure all supercells, write the table and print it with ratios."""
     warnings.simplefilter("ignore")
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "benchmarks"
     chosen = hosts(max(SUPERCELLS.values()))
     rows = []
     print(f"vacancy pairs of hosts from {chosen[0].source}; ms a structure")
