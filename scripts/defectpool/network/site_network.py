@@ -21,10 +21,12 @@ N_SITE_CLASSES = 5
 class SiteNetwork(CrystalGraphNetwork):
     r"""CGCNN with a hidden layer and class logits for every site.
 
-    The head sees the features of a site beside their deviation from the mean of its element in the
-    crystal (see `pooling.contrast` and `pooling.outlier`) and from its peers (`network.peers`),
-    both plain and in units of the standard deviation. With the class logits :math:`l_{ik}` of site
-    i, class 0 pristine, the logit of "defective" of the crystal is that of its most defective site,
+    The head sees no site by itself, so that it cannot take an unknown host for a defect. It sees how
+    the features of a site deviate from the mean of its element in the crystal (see
+    `pooling.contrast` and `pooling.outlier`) and from its peers (`network.peers`), both plain and in
+    units of the standard deviation, and how rare the element is. With the class logits
+    :math:`l_{ik}` of site i, class 0 pristine, the logit of "defective" of the crystal is that of
+    its most defective site,
 
     .. math::
         s_i = \log \sum_{k > 0} e^{l_{ik}} - l_{i0}, \quad s = \max_i s_i .
@@ -47,7 +49,7 @@ class SiteNetwork(CrystalGraphNetwork):
     ) -> None:
         super().__init__("max", convolution, settings, radius, N_SITE_CLASSES)
         self.pooling = SITES
-        self.conv_to_fc = nn.Linear(5 * self.settings.width, self.settings.hidden)
+        self.conv_to_fc = nn.Linear(4 * self.settings.width + 2, self.settings.hidden)
         self.log_sharpness = nn.Parameter(torch.zeros(()))
 
     def classify(self, sites: Sites) -> Tensor:
@@ -57,8 +59,7 @@ class SiteNetwork(CrystalGraphNetwork):
     def site_logits(self, sites: Sites) -> Tensor:
         """Return the class logits of the sites of each node, [nodes, 5]."""
         of_peers = peer_deviations(sites, self.log_sharpness.exp())
-        seen = [sites.features, deviation(sites), z_scores(sites), *of_peers]
-        features = torch.cat(seen, dim=1)
+        features = torch.cat([deviation(sites), z_scores(sites), *of_peers, rarity(sites)], dim=1)
         logits: Tensor = self.fc_out(F.softplus(self.conv_to_fc(features)))
         return logits
 
@@ -70,3 +71,10 @@ class SiteNetwork(CrystalGraphNetwork):
 def defectiveness(site_logits: Tensor) -> Tensor:
     """Logit of each site to belong to a defect of any type, [nodes, 5] to [nodes]."""
     return site_logits[:, 1:].logsumexp(1) - site_logits[:, 0]
+
+
+def rarity(sites: Sites) -> Tensor:
+    """Logarithm of the share of a site's element in its crystal, and 1 / its sites, [nodes, 2]."""
+    own = sites.elements.spread(sites.element_sites)
+    whole = sites.crystals.spread(sites.crystals.sum(sites.multiplicity))
+    return torch.cat([(own / whole).log(), 1 / own], dim=1)
