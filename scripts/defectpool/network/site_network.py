@@ -21,10 +21,10 @@ N_SITE_CLASSES = 5
 class SiteNetwork(CrystalGraphNetwork):
     r"""CGCNN with a hidden layer and class logits for every site.
 
-    The head sees no site by itself, so that it cannot take an unknown host for a defect. It sees how
-    the features of a site deviate from the mean of its element in the crystal (see
-    `pooling.contrast` and `pooling.outlier`) and from its peers (`network.peers`), both plain and in
-    units of the standard deviation, and how rare the element is. With the class logits
+    The head sees no site by itself, so that it cannot take an unknown host for a defect. It sees
+    how the features of a site deviate from the mean of its element in the crystal (see
+    `pooling.contrast` and `pooling.outlier`) and from its peers (`network.peers`), both plain and
+    in units of the standard deviation, and how rare the element is. With the class logits
     :math:`l_{ik}` of site i, class 0 pristine, the logit of "defective" of the crystal is that of
     its most defective site,
 
