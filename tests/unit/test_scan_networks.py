@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
+from ase.build import mx2
 from scan_examples import layer, rock_salt
 
 import defectpool
@@ -237,3 +238,14 @@ def test_shards_ask_the_networks_and_another_model_asks_again(model, tmp_path):
 
 def test_without_models_nothing_is_loaded():
     assert networks.load([]) == ()
+
+
+def test_the_networks_that_are_kept():
+    """The reference networks find a vacancy, and nothing in its host, where atoms are displaced."""
+    kept = SCRIPTS.parent / "results/reference/sites/model.safetensors"
+    asked = Networks(kept)
+    assert len(asked.networks) == 3
+    defective = layer(5)
+    pristine = mx2("MoSe2", a=3.29, thickness=3.3, vacuum=8).repeat((5, 5, 1))
+    pristine.rattle(0.02, seed=3)
+    assert asked.opinion(pristine).probability < 0.5 < asked.opinion(defective).probability
