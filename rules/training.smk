@@ -1,5 +1,6 @@
 """Graphs of one defect and supercell become trained, tested networks: one run, a row of the table."""
 
+
 localrules:
     convert_model,
 
