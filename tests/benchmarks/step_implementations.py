@@ -175,7 +175,7 @@ class Ours:
     def compiled_work(self, rows: Rows) -> Work:
         """Work of compiled sums over neighbors, where the batch has them."""
         inputs = self.dataset.batch(rows).inputs
-        if not (isinstance(inputs, NeighborLists) and compiled.AVAILABLE):
+        if not (isinstance(inputs, NeighborLists) and compiled.kernel_maker()):
             return Work()
         training = "training with `smooth`" if self.smooth else "training"
         kernels = KERNELS["evaluation" if self.evaluates else training]

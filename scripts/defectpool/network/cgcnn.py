@@ -13,7 +13,7 @@ from defectpool.batching.geometric import batch_of_data
 from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
-from defectpool.network import compiled
+from defectpool.network.compiled import kernel_maker
 from defectpool.network.convolutions import COMPILED, CONVOLUTIONS
 from defectpool.network.convolutions_plain import PLAIN
 from defectpool.network.pooling import Sites, pooling_named
@@ -97,7 +97,7 @@ class CrystalGraphNetwork(nn.Module):
         if (
             isinstance(batch.inputs, NeighborLists)
             and type(convolution) in COMPILED
-            and compiled.AVAILABLE
+            and kernel_maker() is not None
         ):
             assert isinstance(convolution, COMPILED)
             return convolution.over_neighbors(x, batch.inputs)

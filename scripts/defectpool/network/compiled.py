@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,12 +19,18 @@ from torch.nn import functional as F
 
 from defectpool.batching.neighbor_lists import NeighborLists
 
-try:
-    from defectpool.network.message_kernels import kernels
-except ImportError:  # numba has no release for every Python; the sparse sums give the same
-    kernels = None  # type: ignore[assignment]
 
-AVAILABLE = kernels is not None
+@cache
+def kernel_maker() -> Callable[[int], SimpleNamespace] | None:
+    """Maker of the compiled loops, or None without numba, which is imported at the first call.
+
+    numba has no release for every Python; the sparse sums give the same.
+    """
+    try:
+        from defectpool.network.message_kernels import kernels
+    except ImportError:
+        return None
+    return kernels
 
 
 class Table:
@@ -72,7 +79,9 @@ class Sums:
 
     def __init__(self, neighbors: NeighborLists, weight: NDArray[Any], width: int) -> None:
         self.neighbors, self.weight, self.width = neighbors, weight, width
-        self.kernels = kernels(width)
+        make = kernel_maker()
+        assert make is not None
+        self.kernels = make(width)
 
     def moments(self, table: Tensor) -> Tensor:
         """Sums of share * z over the messages of each row, [rows, 2 F]."""
