@@ -12,7 +12,7 @@ from torch import Tensor
 
 from defectpool.network.pooling import ALIKE, Groups, Sites
 
-# Numbers in a matrix of similarities, beyond which groups are computed one part after the other.
+# Numbers in a matrix of similarities; more are computed one part after the other.
 MOST = 2**22
 
 
@@ -43,26 +43,36 @@ def peer_deviations(sites: Sites, sharpness: Tensor) -> tuple[Tensor, Tensor]:
     apart, scaled = [], []
     for rows, mask in _padded(groups):
         own = features[rows] * mask[..., None]
-        weight = _weights(own, sites.multiplicity[rows][..., 0] * mask, sharpness)
-        found = weight.sum(-1, keepdim=True) > 0
-        mean = weight @ own
-        variance = (weight @ own.square() - mean.square()).clamp_min(0)
-        deviation = (own - mean) * found
+        multiplicity = sites.multiplicity[rows][..., 0] * mask
+        step = max(1, MOST // mask.numel())
+        weighted = [
+            _weighted(own, multiplicity, sharpness, slice(first, first + step))
+            for first in range(0, mask.shape[1], step)
+        ]
+        mean, square, total = (torch.cat(part, dim=1) for part in zip(*weighted, strict=True))
+        deviation = (own - mean) * (total > 0)
+        variance = (square - mean.square()).clamp_min(0)
         apart.append(deviation[mask])
         scaled.append((deviation * (variance + ALIKE**2).rsqrt())[mask])
     place[order] = torch.arange(len(order), device=order.device)
     return torch.cat(apart)[place], torch.cat(scaled)[place]
 
 
-def _weights(own: Tensor, multiplicity: Tensor, sharpness: Tensor) -> Tensor:
-    """Share of each site in the peers of another, [groups, sites, sites]."""
-    squares = own.square().sum(-1)
-    distance = squares[:, :, None] + squares[:, None, :] - 2 * own @ own.transpose(1, 2)
-    others = multiplicity[:, None, :] - torch.diag_embed((multiplicity > 0).to(own.dtype))
+def _weighted(
+    own: Tensor, multiplicity: Tensor, sharpness: Tensor, some: slice
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and mean square over the peers of some sites of each group, and the sum of weights."""
+    squares, mine = own.square().sum(-1), own[:, some]
+    distance = squares[:, some, None] + squares[:, None, :] - 2 * mine @ own.transpose(1, 2)
+    number = torch.arange(own.shape[1], device=own.device)
+    itself = (number[some, None] == number) & (multiplicity[:, None, :] > 0)
+    others = multiplicity[:, None, :] - itself.to(own.dtype)
     logits = torch.where(others > 0, -sharpness * distance.clamp_min(0), -torch.inf)
     largest = logits.amax(-1, keepdim=True).detach().clamp_min(torch.finfo(own.dtype).min)
     weight = others * torch.exp(logits - largest)
-    return weight / weight.sum(-1, keepdim=True).clamp_min(torch.finfo(own.dtype).tiny)
+    total = weight.sum(-1, keepdim=True)
+    weight = weight / total.clamp_min(torch.finfo(own.dtype).tiny)
+    return weight @ own, weight @ own.square(), total
 
 
 def _padded(groups: Groups) -> list[tuple[Tensor, Tensor]]:
