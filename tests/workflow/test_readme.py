@@ -90,6 +90,6 @@ def test_every_path_that_a_page_links_to_exists():
 def test_twenty_questions_have_a_file_each():
     table = CONTRIBUTING.partition("| question | file |")[2].partition("\n\n")[0]
     files = re.findall(r"\| `([^`]+)` \|$", table, flags=re.M)
-    assert len(files) == len(set(files)) == 20
+    assert len(files) == len(set(files)) >= 20
     for name in files:
         assert (ROOT / name).is_file(), name
