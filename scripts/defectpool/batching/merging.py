@@ -131,7 +131,7 @@ def refine_graphs(graphs: GraphSet, rounds: int, *, across: bool = True) -> Merg
         nodes = nodes + 128 * np.repeat(np.arange(len(graphs)), np.diff(graphs.node_offset))
     numbers, inverse = np.unique(nodes, return_inverse=True)
     color = inverse.astype(np.int64)
-    source, target = _global_edges(graphs)
+    source, target = global_edges(graphs)
     distance = np.asarray(graphs.edge_distance, dtype=np.int64)
     multiplicity = np.asarray(graphs.edge_multiplicity, dtype=np.int64)
     found = []
@@ -170,7 +170,7 @@ def _round(
 
 def keep_apart(graphs: GraphSet, rounds: int) -> MergedGraphs:
     """Return the same as `refine_graphs` with a color for every node and a type for every edge."""
-    source, target = _global_edges(graphs)
+    source, target = global_edges(graphs)
     nodes, edges = len(graphs.atomic_number), len(source)
     one = Round(
         target,
@@ -194,7 +194,8 @@ def slices(offset: Integers, chosen: Integers) -> tuple[Integers, Integers]:
     return np.arange(new[-1]) + np.repeat(begin - new[:-1], lengths), new
 
 
-def _global_edges(graphs: GraphSet) -> tuple[Integers, Integers]:
+def global_edges(graphs: GraphSet) -> tuple[Integers, Integers]:
+    """Source and target of all edges, as nodes of the whole set."""
     shift = np.repeat(
         np.asarray(graphs.node_offset[:-1], dtype=np.int64), np.diff(graphs.edge_offset)
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from defectpool.batching.batch import Batch
 from defectpool.batching.cpu_dataset import element_groups, node_labels
-from defectpool.batching.merging import check_rounds
+from defectpool.batching.merging import check_rounds, global_edges
 from defectpool.batching.neighbor_lists import Distances, NeighborLists, blocks_of
 from defectpool.graphs.elements import feature_table
 
@@ -58,7 +58,7 @@ class NeighborDataset:
             gaussians,
             dtype,
         )
-        self.degree = np.bincount(_global_targets(graphs), minlength=len(graphs.atomic_number))
+        self.degree = np.bincount(global_edges(graphs)[1], minlength=len(graphs.atomic_number))
         crystal_of_group, group = element_groups(graphs)
         self.element = group.astype(np.int32)
         self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
@@ -122,11 +122,6 @@ class _Slices:
         if not self.pairs:
             return values[:0]
         return np.concatenate([values[begin:end] for begin, end in self.pairs])
-
-
-def _global_targets(graphs: GraphSet) -> Integers:
-    shift = np.asarray(graphs.node_offset[:-1], dtype=np.int64)
-    return graphs.target + shift.repeat(np.diff(graphs.edge_offset))
 
 
 def is_disordered(graphs: GraphSet) -> bool:

@@ -130,15 +130,19 @@ class NeighborLists:
         return self.count * self.distances.cutoff[self.distance]
 
     @cached_property
-    def share(self) -> Floats:
-        """Share of all edges of the full graphs that each neighbor stands for, [e]."""
-        edges = self.count * np.repeat(self.multiplicity, np.diff(self.offset))
-        return (edges / max(float(edges.sum()), 1.0)).astype(self.count.dtype)
+    def edge_count(self) -> NDArray[np.float64]:
+        """Edges of the full graphs that each neighbor stands for, [e]."""
+        return np.asarray(self.count * np.repeat(self.multiplicity, np.diff(self.offset)), float)
 
     @cached_property
     def edges(self) -> float:
         """Edges of the full graphs."""
-        return float((self.count * np.repeat(self.multiplicity, np.diff(self.offset))).sum())
+        return float(self.edge_count.sum())
+
+    @cached_property
+    def share(self) -> Floats:
+        """Share of all edges of the full graphs that each neighbor stands for, [e]."""
+        return (self.edge_count / max(self.edges, 1.0)).astype(self.count.dtype)
 
     @cached_property
     def table_share(self) -> Tensor:
@@ -181,7 +185,7 @@ class NeighborLists:
             target=target,
             source=torch.from_numpy(self.source),
             distance=torch.from_numpy(self.distance),
-            edges=torch.from_numpy(self.count * np.repeat(self.multiplicity, degree)).double(),
+            edges=torch.from_numpy(self.edge_count),
             message=every,
             row=target,
             count=torch.from_numpy(self.count),

@@ -7,7 +7,7 @@ structures; an empty score is no answer and counts as wrong.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -16,23 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
-from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
-from defectpool.evaluation.localization import methods, site_scores
-from defectpool.graphs.graph_set import graph_set
-from defectpool.network.model_file import graph_settings, load_models
-from defectpool.network.pooling import Sites
-from defectpool.network.site_network import SiteNetwork, defectiveness
+from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
-from defectpool.structures.defect_labels import DEFECT_TYPES
 
 if TYPE_CHECKING:
-    from defectpool.batching.batch import Batch
     from defectpool.lattice import Finding
-    from defectpool.network.cgcnn import CrystalGraphNetwork
     from defectpool.structures.structure_files import DefectStructure
 
 COLUMNS = (
@@ -159,81 +150,19 @@ def spglib(one: DefectStructure) -> Answer:
     return Answer(np.inf)
 
 
-class Networks:
-    """Trained networks of a run; each formula is answered by those that did not train on it.
-
-    The score is the mean probability over these networks, the site that with the highest mean
-    score, its type, for networks with a class for every site, that of its largest mean logit.
-
-    Parameters
-    ----------
-    model
-        `model.pt` of the run.
-    predictions
-        Predictions of the run, which tell the fold in which each formula was tested.
-
-    Raises
-    ------
-    DefectpoolError
-        The model file cannot be used, or every network has trained on all formulas.
-    """
-
-    def __init__(self, model: Path, predictions: pd.DataFrame) -> None:
-        self.networks = load_models(model)
-        self.graph = graph_settings(model)
-        folds = predictions[["repeat", "fold", "formula"]].drop_duplicates()
-        if folds.duplicated(["repeat", "formula"]).any():
-            raise DefectpoolError(
-                "training.split: with a random split every network has trained on all formulas; "
-                "choose formula, element or prototype"
-            )
-        self.tested = {
-            str(formula): set(zip(part["repeat"], part["fold"], strict=True))
-            for formula, part in folds.groupby("formula")
-        }
+class Networks(UnseenNetworks):
+    """Networks of a run as a method: the score is the mean probability."""
 
     def __call__(self, one: DefectStructure) -> Answer:
         """Answer for a structure; its time is that of the graph and of the probability."""
-        anyone = {(repeat, fold) for repeat, fold, _ in self.networks}
-        folds = self.tested.get(one.formula, anyone)
-        networks = [n for repeat, fold, n in self.networks if (repeat, fold) in folds]
-        size = networks[0].settings
-        started = time.process_time()
-        graphs = graph_set([one], self.graph, size.n_convolutions)
-        if not len(graphs.label):
+        found = self.answer(one, one.formula)
+        if found is None:
             return Answer(reason="no graph can be made of it")
-        batch = CPUDataset(graphs, size.n_convolutions, size.gaussians).batch([0], gradients=False)
-        with torch.inference_mode():
-            sites = [Sites(network.rows(batch), batch) for network in networks]
-            pairs = zip(networks, sites, strict=True)
-            logits = torch.stack([network.classify(own).double() for network, own in pairs])
-        probability = float(logits.sigmoid().mean())
-        seconds = time.process_time() - started
-        scores, classes = _scores(networks, sites, batch)
-        atom = int(np.argmax(scores.numpy()[graphs.site_class]))
-        kinds = [label.kind for label in one.defects if atom in label.atoms]
+        kinds = [label.kind for label in one.defects if found.atom in label.atoms]
         named = nan
-        if classes is not None:
-            kind = DEFECT_TYPES[int(classes[graphs.site_class[atom], 1:].argmax())]
-            named = float(kind in (kinds or [label.kind for label in one.defects]))
-        return Answer(probability, float(bool(kinds)), named, seconds)
-
-
-def _scores(
-    networks: Sequence[CrystalGraphNetwork], sites: Sequence[Sites], batch: Batch
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Mean score of each node [nodes]; its mean class logits [nodes, 5] where there are some."""
-    with torch.inference_mode():
-        logits = [
-            network.site_logits(own)
-            for network, own in zip(networks, sites, strict=True)
-            if isinstance(network, SiteNetwork)
-        ]
-    if len(logits) == len(networks):
-        scores = [defectiveness(one) for one in logits]
-        return torch.stack(scores).mean(0), torch.stack(logits).mean(0)
-    method = methods(networks[0].pooling)[0]
-    return torch.stack([site_scores(n, batch, method) for n in networks]).mean(0), None
+        if found.defect_type is not None:
+            named = float(found.defect_type in (kinds or [label.kind for label in one.defects]))
+        return Answer(found.probability, float(bool(kinds)), named, found.seconds)
 
 
 def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructure) -> Answer:

@@ -18,28 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from defectpool.batching.dataset import Dataset, cpu_dataset
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
-from defectpool.evaluation.localization import FIRST_SHELL, methods, site_scores
+from defectpool.evaluation.localization import FIRST_SHELL
 from defectpool.evaluation.second_opinion import unlabeled
-from defectpool.graphs.graph_set import graph_set
-from defectpool.network.model_file import graph_settings, load_models
-from defectpool.network.pooling import Sites
-from defectpool.network.site_network import SiteNetwork
+from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
 from defectpool.runtime.hashing import seed as seed_of
-from defectpool.structures.defect_labels import DEFECT_TYPES, DefectLabel
+from defectpool.structures.defect_labels import DefectLabel
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from defectpool.lattice import Host
-    from defectpool.network.cgcnn import CrystalGraphNetwork
 
 # Consecutive frames of a trajectory are nearly the same: so many are one for the intervals.
 BLOCK = 25
@@ -177,55 +171,21 @@ def network_answers(
     predictions
         Predictions of the run, which tell the fold in which each formula was tested.
     """
-    networks, settings = load_models(model), graph_settings(model)
-    size = networks[0][2].settings
-    tested = predictions[["repeat", "fold", "formula"]].drop_duplicates()
-    if tested.duplicated(["repeat", "formula"]).any():
-        raise DefectpoolError(
-            "training.split: with a random split every network has trained on all formulas; "
-            "choose formula, element or prototype"
-        )
-    folds = {host: set(map(tuple, part[["repeat", "fold"]].to_numpy().tolist()))
-             for host, part in tested.groupby("formula")}  # fmt: skip
+    networks = UnseenNetworks(model, predictions)
     rows = []
     for cell in cells:
-        asked = [
-            network
-            for repeat, fold, network in networks
-            if (repeat, fold) in folds.get(cell.host, {(repeat, fold)})
-        ]
-        graphs = graph_set([unlabeled(cell.atoms)], settings, size.n_convolutions)
-        dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians)
-        rows.append(_row(cell, *_answer(cell, asked, dataset, graphs.site_class)))
+        answer = networks.answer(unlabeled(cell.atoms), cell.host)
+        if answer is None:
+            raise DefectpoolError(
+                f"{cell.set}: no graph can be made of a cell; it has an element without features"
+            )
+        nearest = _nearest(cell, answer.atom)
+        named = None
+        if answer.defect_type is not None:
+            known = [nearest] if nearest else cell.defects
+            named = any(answer.defect_type == defect.kind for defect in known)
+        rows.append(_row(cell, answer.probability, nearest is not None, named))
     return pd.DataFrame(rows, columns=list(ANSWERS))
-
-
-def _answer(
-    cell: RealCell,
-    networks: Sequence[CrystalGraphNetwork],
-    dataset: Dataset,
-    site_class: NDArray[np.int32],
-) -> tuple[float, bool, bool | None]:
-    """Mean probability of some networks, and whether site and type of the best site are right."""
-    batch = dataset.batch([0], gradients=False)
-    method = methods(networks[0].pooling)[0]
-    with torch.inference_mode():
-        sites = [Sites(network.rows(batch), batch) for network in networks]
-        logits = [n.classify(own).double() for n, own in zip(networks, sites, strict=True)]
-        probability = float(torch.stack(logits).sigmoid().mean())
-    scores = torch.stack([site_scores(network, batch, method) for network in networks]).mean(0)
-    site = int(np.argmax(scores.numpy()[site_class]))
-    nearest = _nearest(cell, site)
-    kinds = None
-    classifiers = [network for network in networks if isinstance(network, SiteNetwork)]
-    if classifiers:
-        with torch.inference_mode():
-            pairs = zip(classifiers, sites, strict=True)
-            classes = torch.stack([n.site_logits(own) for n, own in pairs]).mean(0)
-        kind = DEFECT_TYPES[int(classes[site_class[site], 1:].argmax())]
-        known = [nearest] if nearest else cell.defects
-        kinds = any(kind == defect.kind for defect in known)
-    return probability, nearest is not None, kinds
 
 
 def _nearest(cell: RealCell, site: int) -> DefectLabel | None:

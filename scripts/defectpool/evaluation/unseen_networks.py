@@ -1,0 +1,124 @@
+"""Networks of a run, asked for single structures whose formulas they have not seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from defectpool.batching.dataset import cpu_dataset
+from defectpool.errors import DefectpoolError
+from defectpool.evaluation.localization import methods, site_scores
+from defectpool.graphs.graph_set import graph_set
+from defectpool.network.model_file import graph_settings, load_models
+from defectpool.network.pooling import Sites
+from defectpool.network.site_network import SiteNetwork, defectiveness
+from defectpool.structures.defect_labels import DEFECT_TYPES
+
+if TYPE_CHECKING:
+    from defectpool.batching.batch import Batch
+    from defectpool.network.cgcnn import CrystalGraphNetwork
+    from defectpool.structures.structure_files import DefectStructure
+
+
+@dataclass(frozen=True)
+class NetworkAnswer:
+    """Answer of some networks for a structure.
+
+    Attributes
+    ----------
+    probability
+        Mean probability that it is defective.
+    atom
+        Atom with the highest mean score.
+    defect_type
+        Type of its largest mean logit, for networks with a class for every site.
+    seconds
+        Processor time of the graph and of the probability.
+    """
+
+    probability: float
+    atom: int
+    defect_type: str | None
+    seconds: float
+
+
+class UnseenNetworks:
+    """Trained networks of a run; each formula is answered by those that did not train on it.
+
+    Parameters
+    ----------
+    model
+        `model.pt` of the run.
+    predictions
+        Predictions of the run, which tell the fold in which each formula was tested.
+
+    Raises
+    ------
+    DefectpoolError
+        The model file cannot be used, or every network has trained on all formulas.
+    """
+
+    def __init__(self, model: Path, predictions: pd.DataFrame) -> None:
+        self.networks = load_models(model)
+        self.graph = graph_settings(model)
+        folds = predictions[["repeat", "fold", "formula"]].drop_duplicates()
+        if folds.duplicated(["repeat", "formula"]).any():
+            raise DefectpoolError(
+                "training.split: with a random split every network has trained on all formulas; "
+                "choose formula, element or prototype"
+            )
+        self.tested = {
+            str(formula): set(zip(part["repeat"], part["fold"], strict=True))
+            for formula, part in folds.groupby("formula")
+        }
+
+    def answer(self, structure: DefectStructure, formula: str) -> NetworkAnswer | None:
+        """Answer for a structure of a formula; None where no graph can be made of it."""
+        networks = [
+            network
+            for repeat, fold, network in self.networks
+            if (repeat, fold) in self.tested.get(formula, {(repeat, fold)})
+        ]
+        size = networks[0].settings
+        started = time.process_time()
+        graphs = graph_set([structure], self.graph, size.n_convolutions)
+        if not len(graphs):
+            return None
+        dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians)
+        batch = dataset.batch([0], gradients=False)
+        with torch.inference_mode():
+            sites = [Sites(network.rows(batch), batch) for network in networks]
+            pairs = zip(networks, sites, strict=True)
+            logits = torch.stack([network.classify(own).double() for network, own in pairs])
+        probability = float(logits.sigmoid().mean())
+        seconds = time.process_time() - started
+        scores, classes = _scores(networks, sites, batch)
+        atom = int(scores[graphs.site_class].argmax())
+        found = None
+        if classes is not None:
+            found = DEFECT_TYPES[int(classes[graphs.site_class[atom], 1:].argmax())]
+        return NetworkAnswer(probability, atom, found, seconds)
+
+
+def _scores(
+    networks: Sequence[CrystalGraphNetwork], sites: Sequence[Sites], batch: Batch
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Mean score of each node [nodes]; its mean class logits [nodes, 5] where there are some."""
+    with torch.inference_mode():
+        logits = [
+            network.site_logits(own)
+            for network, own in zip(networks, sites, strict=True)
+            if isinstance(network, SiteNetwork)
+        ]
+    if len(logits) == len(networks):
+        scores = torch.stack([defectiveness(one) for one in logits])
+        return scores.mean(0).numpy(), torch.stack(logits).mean(0).numpy()
+    method = methods(networks[0].pooling)[0]
+    return torch.stack([site_scores(n, batch, method) for n in networks]).mean(0).numpy(), None
