@@ -8,7 +8,6 @@ the same structures as the networks.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,8 +108,8 @@ def row(answers: pd.DataFrame, defect: str, supercell: str, resamples: int) -> d
         **statistics.accuracy(answers, resamples).columns("accuracy"),
         **statistics.counts(answers),
         "n_undecided": int((answers["verdict"] == "undecided").sum()),
-        **_share(detected, "site_correct", resamples).columns("site_accuracy"),
-        **_share(detected, "type_correct", resamples).columns("type_accuracy"),
+        **statistics.share(detected, detected["site_correct"], resamples).columns("site_accuracy"),
+        **statistics.share(detected, detected["type_correct"], resamples).columns("type_accuracy"),
     }
 
 
@@ -143,10 +142,3 @@ def _distance(defects: Iterable[Defect], structure: DefectStructure) -> float:
 def _same_type(defect: Defect, structure: DefectStructure) -> bool:
     found = "interstitial" if defect.type == "adatom" else defect.type
     return any((found, defect.name) == (one.kind, one.name) for one in structure.defects)
-
-
-def _share(answers: pd.DataFrame, column: str, resamples: int) -> statistics.Estimate:
-    """Share of structures for which a column is true; all of them have label 1."""
-    if answers.empty:
-        return statistics.Estimate(nan, nan, nan)
-    return statistics.accuracy(answers.assign(probability=answers[column]), resamples)

@@ -212,11 +212,7 @@ def _balanced(part: pd.DataFrame, resamples: int) -> Estimate:
 
 def _share(part: pd.DataFrame, values: pd.Series, resamples: int) -> Estimate:
     """Share of structures for which a value is above one half, resampled by formula."""
-    if part.empty:
-        return Estimate(nan, nan, nan)
-    return statistics.accuracy(
-        part.assign(host=part["formula"], label=1, probability=values), resamples
-    )
+    return statistics.share(part.assign(host=part["formula"]), values, resamples)
 
 
 def _told(defective: pd.DataFrame, column: str, resamples: int) -> Estimate:

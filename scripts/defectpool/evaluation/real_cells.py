@@ -242,10 +242,7 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
         row |= statistics.accuracy(right, resamples).columns("accuracy")
         for column in ("site", "type"):
             known = right.dropna(subset=f"{column}_correct")
-            estimate = statistics.Estimate(nan, nan, nan)
-            if len(known):
-                judged = known.assign(probability=known[f"{column}_correct"], label=1)
-                estimate = statistics.accuracy(judged, resamples)
+            estimate = statistics.share(known, known[f"{column}_correct"], resamples)
             row |= estimate.columns(f"{column}_accuracy")
         rows.append(row)
     return pd.DataFrame(rows)

@@ -79,6 +79,28 @@ def accuracy(
     return Estimate(value, low, high)
 
 
+def share(answers: pd.DataFrame, values: "pd.Series[float]", resamples: int) -> Estimate:
+    """Share of structures for which a value is above one half, with its interval over hosts.
+
+    Parameters
+    ----------
+    answers
+        One row a structure: host, structure.
+    values
+        Value of each row.
+    resamples
+        Bootstrap resamples.
+
+    Returns
+    -------
+    Estimate
+        NaN where there is no structure.
+    """
+    if answers.empty:
+        return Estimate(nan, nan, nan)
+    return accuracy(answers.assign(label=1, probability=values), resamples)
+
+
 def bootstrap_means(
     hosts: NDArray[np.str_] | pd.Series, values: NDArray[np.float64], resamples: int, seed: int
 ) -> NDArray[np.float64]:
