@@ -16,7 +16,7 @@ python_path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(python_path))
 
 from defectpool.campaign import owners
-from defectpool.config import load
+from defectpool.config import NEUTRAL, load
 from defectpool.errors import DefectpoolError
 from defectpool.runtime import code_digest, registry
 from defectpool.runtime.hashing import content_id, shard_labels

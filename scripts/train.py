@@ -14,8 +14,8 @@ from defectpool.training.objective import DefectTypes, objective_of
 params, state = snakemake.params, Path(snakemake.params.state)
 
 with logging_to(snakemake.log[0]):
-    wanted = load(snakemake.config).training.device
-    device = device_on_this_node(wanted, Path("results/state/unusable_gpus"))
+    settings = load(snakemake.config).training
+    device = device_on_this_node(settings.device, Path("results/state/unusable_gpus"))
     hosts = snakemake.input.get("hosts")  # there only for a split by prototype
     prototypes = read_prototypes(Path(hosts[0])) if hosts else None
     defects = params.get("defect_types")
@@ -31,7 +31,8 @@ with logging_to(snakemake.log[0]):
     )
     # A Snakemake that was killed may have left this very job running.
     with lease(state / "lease") as held:
-        graphs = read_shards([Path(path) for path in snakemake.input.graphs])
+        shards = [Path(path) for path in snakemake.input.graphs]
+        graphs = read_shards(shards, settings.memory, state)
         artifacts = cross_validate(graphs, run, state, prototypes=prototypes)
         held.check()
         artifacts.write(**{name: Path(path) for name, path in snakemake.output.items()})

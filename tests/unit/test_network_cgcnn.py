@@ -226,9 +226,9 @@ def test_graphs_that_a_gpu_cannot_hold_stay_on_the_cpu(monkeypatch):
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(dataset, "GPUDataset", full)
-    monkeypatch.setattr(dataset, "CPUDataset", lambda *graphs, device: (*graphs, device))
-    cuda = torch.device("cuda")
-    assert dataset.dataset_on(cuda, "graphs", 3, 41) == ("graphs", 3, 41, cuda)
+    monkeypatch.setattr(dataset, "cpu_dataset", lambda *graphs, device: (*graphs, device))
+    cuda, graph_set = torch.device("cuda"), campaign(1)
+    assert dataset.dataset_on(cuda, graph_set, 3, 41) == (graph_set, 3, 41, cuda)
 
 
 @pytest.mark.parametrize("compression", [True, False])

@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from ase.build import mx2
@@ -15,6 +16,7 @@ from defectpool.config import GraphSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation.predictions import read_audit, read_history, read_predictions
 from defectpool.graphs import hdf5
+from defectpool.graphs.disk_array import DiskArray
 from defectpool.materials.prototype_labels import read_prototypes
 from defectpool.network import model_file
 from defectpool.runtime.atomic_write import replacing, write_bytes
@@ -51,6 +53,9 @@ def write_shard(path: Path) -> None:
         lambda path: model_file.write_models(path, {"x": torch.zeros(10**6)}),
         lambda path: checkpoint.save(path, "key", {"x": torch.zeros(10**6)}),
         write_shard,
+        lambda path: DiskArray(10**6, np.int32, path.parent).__setitem__(
+            slice(0, 10**6), np.ones(10**6, np.int32)
+        ),
     ],
 )
 def test_a_full_disk_is_one_line_in_the_log_and_on_the_screen(small_disk, capsys, write):

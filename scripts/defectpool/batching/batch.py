@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from defectpool.batching.layer import Layer
@@ -79,3 +81,18 @@ class Batch:
     def layers(self) -> tuple[Layer, ...]:
         """What each convolution computes, as sparse sums."""
         return self.inputs.layers
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """Send the tensors of a batch, or of a part of it, to a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, SparseInputs):  # the layers of neighbor lists are one and the same
+        layers = {id(layer): on_device(layer, device) for layer in value.layers}
+        return SparseInputs(
+            value.expanded.to(device), tuple(layers[id(layer)] for layer in value.layers)
+        )
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value)]
+        return replace(value, **{n: on_device(getattr(value, n), device) for n in names})
+    return value

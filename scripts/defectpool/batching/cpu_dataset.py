@@ -56,6 +56,8 @@ class CPUDataset:
         The graphs were compressed for fewer convolutions.
     """
 
+    on_disk = False
+
     def __init__(
         self,
         graphs: GraphSet,

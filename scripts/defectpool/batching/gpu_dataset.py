@@ -93,6 +93,8 @@ class GPUDataset:
         The device does not hold the graphs.
     """
 
+    on_disk = False
+
     def __init__(
         self,
         graphs: GraphSet,

@@ -199,7 +199,7 @@ def global_edges(graphs: GraphSet) -> tuple[Integers, Integers]:
     shift = np.repeat(
         np.asarray(graphs.node_offset[:-1], dtype=np.int64), np.diff(graphs.edge_offset)
     )
-    return graphs.source + shift, graphs.target + shift
+    return np.asarray(graphs.source) + shift, np.asarray(graphs.target) + shift
 
 
 def _pack(keys: Sequence[Integers]) -> Integers:

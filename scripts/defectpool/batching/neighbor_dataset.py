@@ -1,7 +1,8 @@
-"""Data set of crystal graphs in which sites do not repeat each other, for the CPU.
+"""Data set of crystal graphs in which sites do not repeat each other.
 
 Where atoms are displaced there is nothing to merge (`batching.cpu_dataset`). The crystals of a
-batch are put side by side, as neighbor lists.
+batch are put side by side, as neighbor lists: for compiled sums on a CPU, and as sparse sums, which
+are made here on the CPU, for a GPU that does not hold all graphs (`batching.gpu_dataset`).
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from defectpool.batching.batch import Batch
+from defectpool.batching.batch import Batch, SparseInputs, on_device
 from defectpool.batching.cpu_dataset import element_groups, node_labels
-from defectpool.batching.merging import check_rounds, global_edges
+from defectpool.batching.merging import check_rounds
 from defectpool.batching.neighbor_lists import Distances, NeighborLists, blocks_of
 from defectpool.graphs.elements import feature_table
+from defectpool.graphs.graph_set import edges_of_nodes
 
 if TYPE_CHECKING:
+    from defectpool.graphs.disk_array import DiskArray
     from defectpool.graphs.graph_set import GraphSet
 
 Integers = NDArray[np.integer[Any]]
@@ -32,7 +35,7 @@ class NeighborDataset:
 
     Parameters
     ----------
-    graphs, convolutions, gaussians, dtype
+    graphs, convolutions, gaussians, device, dtype
         As for `CPUDataset`.
 
     Raises
@@ -47,18 +50,19 @@ class NeighborDataset:
         convolutions: int,
         gaussians: int,
         *,
+        device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         check_rounds(graphs, convolutions)
-        self.device, self.dtype, self.convolutions = torch.device("cpu"), dtype, convolutions
-        self.graphs = graphs
+        self.device, self.dtype, self.convolutions = torch.device(device), dtype, convolutions
+        self.graphs, self.on_disk = graphs, graphs.on_disk
         self.distances = Distances.of(
             np.asarray(graphs.distances, dtype=np.float64),
             float(graphs.settings["radius"]),
             gaussians,
             dtype,
         )
-        self.degree = np.bincount(global_edges(graphs)[1], minlength=len(graphs.atomic_number))
+        self.degree = edges_of_nodes(graphs)
         crystal_of_group, group = element_groups(graphs)
         self.element = group.astype(np.int32)
         self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
@@ -96,9 +100,10 @@ class NeighborDataset:
             gradients=gradients,
         )
         numbers = torch.from_numpy(nodes.of(graphs.atomic_number).astype(np.int32))
-        return Batch(
+        on_cpu = self.device.type == "cpu"
+        batch = Batch(
             features=self.features.index_select(0, numbers),
-            inputs=lists,
+            inputs=lists if on_cpu else SparseInputs(lists.expanded, lists.layers),
             row=torch.arange(len(crystal), dtype=torch.int32),
             multiplicity=torch.from_numpy(multiplicity).to(self.dtype),
             crystal=torch.from_numpy(crystal),
@@ -108,6 +113,7 @@ class NeighborDataset:
             label=torch.from_numpy(self.label[indices]).to(self.dtype),
             site_label=torch.from_numpy(nodes.of(self.site_label)),
         )
+        return batch if on_cpu else on_device(batch, self.device)
 
 
 class _Slices:
@@ -118,7 +124,7 @@ class _Slices:
         lengths = np.array([end - begin for begin, end in self.pairs], dtype=np.int64)
         self.offset = np.concatenate([[0], np.cumsum(lengths)])
 
-    def of(self, values: NDArray[Any]) -> NDArray[Any]:
+    def of(self, values: NDArray[Any] | DiskArray) -> NDArray[Any]:
         if not self.pairs:
             return values[:0]
         return np.concatenate([values[begin:end] for begin, end in self.pairs])

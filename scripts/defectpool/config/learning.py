@@ -64,6 +64,10 @@ class NetworkSettings(Section):
     )
 
 
+# Keys of `training` that say where and how a run is trained, and change none of its results.
+NEUTRAL = {"memory", "device"}
+
+
 class TrainingSettings(Section):
     """How the network is trained and tested."""
 
@@ -110,6 +114,12 @@ class TrainingSettings(Section):
         ge=0,
         le=10,
         description="Weight decay of AdamW, at most 10.",
+    )
+    memory: int | None = Field(
+        None,
+        ge=1,
+        description="Memory in bytes for the edges of a run's graphs, 16 bytes each; more of them "
+        "are kept on disk and read for each batch, with the same results (empty: any number).",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU where there is one; cuda without a GPU is an error."

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from defectpool.config import GraphSettings
 from defectpool.graphs.crystal_graph import Crystal, bin_distances, quotients
+from defectpool.graphs.disk_array import DiskArray
 from defectpool.graphs.elements import feature_table, unknown_elements
 from defectpool.runtime.memory import keep_memory
 from defectpool.structures.defect_labels import code_of, site_labels
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # Sites that are turned into graphs together: enough to spread the overhead of numpy, few enough to
 # stay in the cache of the processor.
 BATCH_SITES = 4_000
+
+# Edges that are handled together where all of them may not fit into memory.
+PIECE = 1 << 18
 
 # Arrays of a set of graphs and their types; None for text.
 TYPES: dict[str, Any] = {
@@ -54,8 +58,10 @@ TYPES: dict[str, Any] = {
 OFFSETS = ("node_offset", "edge_offset", "site_offset", "defect_offset")
 VECTORS = ("defect_position", "site_position", "ideal_position")
 TEXTS = ("structure", "pair", "host", "formula", "name")
+EDGES = ("source", "target", "distance_bin", "edge_multiplicity")
 
 Arrays = dict[str, NDArray[Any]]
+EdgeArray = NDArray[np.int32] | DiskArray
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class GraphSet:
 
     The nodes of a graph are classes of sites that the network cannot tell apart (see
     `defectpool.graphs.compression`), or, without compression, the sites themselves with all
-    multiplicities 1.
+    multiplicities 1. Arrays of edges may lie on disk (`defectpool.graphs.disk_array`): then only
+    slices of them are read.
 
     Attributes
     ----------
@@ -122,10 +129,10 @@ class GraphSet:
     defect_position: NDArray[np.float64]
     atomic_number: NDArray[np.uint8]
     node_multiplicity: NDArray[np.int32]
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
-    edge_distance: NDArray[np.int32]
-    edge_multiplicity: NDArray[np.int32]
+    source: EdgeArray
+    target: EdgeArray
+    edge_distance: EdgeArray
+    edge_multiplicity: EdgeArray
     site_class: NDArray[np.int32]
     site_position: NDArray[np.float32]
     site_label: NDArray[np.int8]
@@ -136,6 +143,11 @@ class GraphSet:
     def __len__(self) -> int:
         """Return the number of graphs."""
         return len(self.label)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the arrays of edges lie on disk."""
+        return isinstance(self.source, DiskArray)
 
 
 def graph_set(
@@ -153,7 +165,7 @@ def graph_set(
         Number of convolutions for which the compression has to be exact.
     """
     arrays, _ = arrays_of(structures, settings, rounds)
-    return assemble([arrays], settings_of(settings, rounds))
+    return assemble(arrays, settings_of(settings, rounds))
 
 
 def arrays_of(
@@ -260,31 +272,60 @@ def _label_arrays(structures: Sequence["DefectStructure"]) -> Arrays:
 
 def join(parts: Sequence[Arrays]) -> Arrays:
     """Concatenate the arrays of several sets of graphs, offsets moved on; none are an empty set."""
-    joined = {}
-    for key, dtype in TYPES.items():
-        arrays = [part[key] for part in parts]
-        if key in OFFSETS:
-            lengths = [np.diff(offsets) for offsets in arrays]
-            joined[key] = np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
-        elif arrays:
-            values = np.concatenate(arrays)
-            joined[key] = values if dtype is None else values.astype(dtype, copy=False)
-        else:
-            shape = (0, 3) if key in VECTORS else (0,)
-            joined[key] = np.empty(shape, dtype="U1" if dtype is None else dtype)
-    return joined
+    return {key: joined(key, [part[key] for part in parts]) for key in TYPES}
 
 
-def assemble(parts: Sequence[Arrays], settings: dict[str, Any]) -> GraphSet:
-    """Join arrays of several shards into a set of graphs."""
-    arrays = join(parts)
-    bins, index = np.unique(arrays.pop("distance_bin"), return_inverse=True)
+def joined(key: str, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate one array of several sets of graphs."""
+    dtype = TYPES[key]
+    if key in OFFSETS:
+        lengths = [np.diff(offsets) for offsets in arrays]
+        return np.cumsum(np.concatenate([[0], *lengths]), dtype=np.int64)
+    if not arrays:
+        return np.empty((0, 3) if key in VECTORS else 0, dtype="U1" if dtype is None else dtype)
+    values = np.concatenate(arrays)
+    return values if dtype is None else values.astype(dtype, copy=False)
+
+
+def assemble(arrays: dict[str, Any], settings: dict[str, Any]) -> GraphSet:
+    """Set of graphs of joined arrays; the bins of distances are numbered in place."""
+    index = arrays.pop("distance_bin")
+    bins: NDArray[Any] = np.empty(0, dtype=np.int32)
+    for rows in pieces(len(index)):
+        bins = np.union1d(bins, index[rows])
+    for rows in pieces(len(index)):
+        index[rows] = np.searchsorted(bins, index[rows])
     return GraphSet(
         settings=settings,
         distances=bin_distances(bins, settings["distance_tolerance"]),
-        edge_distance=index.astype(np.int32),
+        edge_distance=index,
         **arrays,
     )
+
+
+def pieces(entries: int) -> Iterator[slice]:
+    """Slices of so many entries at most that none takes much memory."""
+    for begin in range(0, entries, PIECE):
+        yield slice(begin, min(begin + PIECE, entries))
+
+
+def pieces_of_graphs(edge_offset: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """First and end of runs of whole graphs whose edges take little memory."""
+    first = 0
+    while first < len(edge_offset) - 1:
+        fitting = int(np.searchsorted(edge_offset, edge_offset[first] + PIECE, side="right")) - 1
+        yield first, (end := max(fitting, first + 1))
+        first = end
+
+
+def edges_of_nodes(graphs: GraphSet) -> NDArray[np.int64]:
+    """Number of edges that each node receives, [nodes]."""
+    found = np.zeros(len(graphs.atomic_number), dtype=np.int64)
+    for first, end in pieces_of_graphs(graphs.edge_offset):
+        nodes, edges = graphs.node_offset[first : end + 1], graphs.edge_offset[first : end + 1]
+        target = graphs.target[edges[0] : edges[-1]] + np.repeat(nodes[:-1], np.diff(edges))
+        found[nodes[0] : nodes[-1]] = np.bincount(target - nodes[0], minlength=np.ptp(nodes))
+    return found
 
 
 def settings_of(settings: GraphSettings, rounds: int) -> dict[str, Any]:

@@ -6,7 +6,8 @@ gets its `complete` mark last, and a reader refuses a file without it.
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,19 @@ from numpy.typing import NDArray
 import defectpool
 from defectpool.config import GraphSettings
 from defectpool.errors import DefectpoolError
+from defectpool.graphs.disk_array import DiskArray
 from defectpool.graphs.graph_set import (
+    EDGES,
     OFFSETS,
     TYPES,
     VECTORS,
     Arrays,
+    EdgeArray,
     GraphSet,
     arrays_of,
     assemble,
+    joined,
+    pieces_of_graphs,
     settings_of,
 )
 from defectpool.runtime.atomic_write import write_bytes
@@ -40,6 +46,8 @@ VERSION = 3
 
 # Entries of an array that are compressed together.
 CHUNK = 1 << 18
+
+_AGAIN = "delete it and run again"
 
 _PLACES = {
     "node_offset": "graphs/node_offset",
@@ -128,8 +136,20 @@ def write_shard(
     return counts
 
 
-def read_shards(paths: Sequence[Path]) -> GraphSet:
+def read_shards(
+    paths: Sequence[Path], memory: int | None = None, scratch: Path | None = None
+) -> GraphSet:
     """Read shards and join their graphs, in the order given.
+
+    Parameters
+    ----------
+    paths
+        HDF5 files.
+    memory
+        Bytes that the arrays of edges may take in memory; beyond, they are put on disk. None for
+        any number.
+    scratch
+        Folder for what is put on disk.
 
     Raises
     ------
@@ -149,7 +169,24 @@ def read_shards(paths: Sequence[Path]) -> GraphSet:
                 f"{path} was made with other graph settings than {paths[0]} "
                 f"({chosen} against {settings[0]}); delete both and run again"
             )
-    return assemble(parts, settings[0])
+    arrays = {key: joined(key, [part[key] for part in parts]) for key in parts[0]}
+    edges = _room_for_edges(int(arrays["edge_offset"][-1]), memory, scratch)
+    begin = 0
+    for path, part in zip(paths, parts, strict=True):
+        for piece in _edges(Path(path), part):
+            end = begin + len(piece["source"])
+            for key, values in piece.items():
+                edges[key][begin:end] = values
+            begin = end
+    return assemble(arrays | edges, settings[0])
+
+
+def _room_for_edges(count: int, memory: int | None, scratch: Path | None) -> dict[str, EdgeArray]:
+    """Arrays of edges to be filled: in memory as far as they may take it, else on disk."""
+    needed = count * sum(np.dtype(TYPES[key]).itemsize for key in EDGES)
+    if memory is None or scratch is None or needed <= memory:
+        return {key: np.empty(count, TYPES[key]) for key in EDGES}
+    return {key: DiskArray(count, TYPES[key], scratch) for key in EDGES}
 
 
 def _write(file: "h5py.File", place: str, values: NDArray[Any]) -> None:
@@ -167,41 +204,60 @@ def _write(file: "h5py.File", place: str, values: NDArray[Any]) -> None:
     file.create_dataset(place, data=values, track_times=False, **filters)
 
 
-def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Arrays and settings of one shard, checked."""
+@contextmanager
+def _reading(path: Path) -> Iterator["h5py.File"]:
+    """Open a shard, checked as far as its attributes go; what is wrong names it."""
     import h5py
 
-    again = "delete it and run again"
     if not path.is_file():
         raise DefectpoolError(f"{path}: there is no such graph shard")
     try:
-        with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            if attributes.get("format") != FORMAT:
-                raise DefectpoolError(f"{path} is no shard of crystal graphs; {again}")
-            if attributes.get("version") != VERSION:
+        # chunks lie across the pieces of whole graphs that are read, and are kept for the next one
+        with h5py.File(path, "r", rdcc_nbytes=16 * CHUNK) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise DefectpoolError(f"{path} is no shard of crystal graphs; {_AGAIN}")
+            if file.attrs.get("version") != VERSION:
                 raise DefectpoolError(
-                    f"{path} has version {attributes.get('version')} of the shard format, this "
-                    f"program reads {VERSION}; {again}"
+                    f"{path} has version {file.attrs.get('version')} of the shard format, this "
+                    f"program reads {VERSION}; {_AGAIN}"
                 )
-            if not attributes.get("complete", False):
-                raise DefectpoolError(f"{path} is incomplete: its writer was stopped; {again}")
-            settings = json.loads(attributes["settings"])
-            if any(attributes.get(key) != value for key, value in settings.items()):
-                raise ValueError("its settings contradict each other")
-            arrays = {
-                key: file[place].asstr()[:].astype(np.str_)
-                if TYPES[key] is None
-                else file[place][:]
-                for key, place in _PLACES.items()
-            }
+            if not file.attrs.get("complete", False):
+                raise DefectpoolError(f"{path} is incomplete: its writer was stopped; {_AGAIN}")
+            yield file
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        damaged = DefectpoolError(f"{path} is damaged ({error}); {again}")
+        damaged = DefectpoolError(f"{path} is damaged ({error}); {_AGAIN}")
         raise reading_error(error, path) or damaged from None
-    wrong = _inconsistency(arrays, attributes)
-    if wrong:
-        raise DefectpoolError(f"{path} is damaged ({wrong}); {again}")
+
+
+def _read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Settings and arrays of one shard but those of edges, checked."""
+    with _reading(path) as file:
+        attributes = dict(file.attrs)
+        settings: dict[str, Any] = json.loads(attributes["settings"])
+        if any(attributes.get(key) != value for key, value in settings.items()):
+            raise ValueError("its settings contradict each other")
+        edges = {key: file[_PLACES[key]] for key in EDGES}
+        arrays = {
+            key: file[place].asstr()[:].astype(np.str_) if TYPES[key] is None else file[place][:]
+            for key, place in _PLACES.items()
+            if key not in EDGES
+        }
+        if wrong := _inconsistency(arrays | edges, attributes):
+            raise ValueError(wrong)
     return arrays, settings
+
+
+def _edges(path: Path, arrays: Arrays) -> Iterator[Arrays]:
+    """Arrays of the edges of one shard, checked, some graphs at a time."""
+    nodes = np.diff(arrays["node_offset"])
+    with _reading(path) as file:
+        for first, end in pieces_of_graphs(arrays["edge_offset"]):
+            offset = arrays["edge_offset"][first : end + 1]
+            piece = {key: file[_PLACES[key]][offset[0] : offset[-1]] for key in EDGES}
+            for key in ("source", "target"):
+                if not _inside(piece[key], nodes[first:end], offset):
+                    raise ValueError(f"{key} points outside its graph")
+            yield piece
 
 
 def _inconsistency(arrays: Arrays, attributes: dict[str, Any]) -> str:
@@ -234,13 +290,12 @@ def _inconsistency(arrays: Arrays, attributes: dict[str, Any]) -> str:
         offsets = arrays[key]
         if offsets[0] != 0 or offsets[-1] != len(values) or np.any(np.diff(offsets) < 0):
             return f"{key} does not ascend from 0 to {len(values)}"
-    nodes = np.diff(arrays["node_offset"])
-    for key, offset in (
-        ("source", "edge_offset"),
-        ("target", "edge_offset"),
-        ("site_class", "site_offset"),
-    ):
-        bound = np.repeat(nodes, np.diff(arrays[offset]))
-        if np.any(arrays[key] < 0) or np.any(arrays[key] >= bound):
-            return f"{key} points outside its graph"
+    if not _inside(arrays["site_class"], np.diff(arrays["node_offset"]), arrays["site_offset"]):
+        return "site_class points outside its graph"
     return ""
+
+
+def _inside(numbers: NDArray[Any], nodes: NDArray[np.int64], offset: NDArray[np.int64]) -> bool:
+    """Whether all numbers of nodes are those of their graph."""
+    bound = np.repeat(nodes, np.diff(offset))
+    return not (np.any(numbers < 0) or np.any(numbers >= bound))

@@ -24,8 +24,9 @@ import torch
 
 from defectpool.batching.dataset import dataset_on
 from defectpool.batching.gpu_dataset import GPUDataset
-from defectpool.config import NetworkSettings, TrainingSettings
+from defectpool.config import NEUTRAL, NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
+from defectpool.graphs.graph_set import pieces
 from defectpool.network.initial import initial_network
 from defectpool.runtime import run_record
 from defectpool.runtime.hashing import seed as seed_of
@@ -182,7 +183,7 @@ def fingerprint(graphs: GraphSet, run: Run, folds: list[Fold]) -> str:
     """Digest of settings, code and data, by which a checkpoint knows its run."""
     settings = [
         graphs.settings, run.pooling, run.convolution, run.network.model_dump(),
-        run.training.model_dump(exclude={"device"}), repr(run.objective), run.code,
+        run.training.model_dump(exclude=NEUTRAL), repr(run.objective), run.code,
         [fold.test.tolist() for fold in folds],
     ]  # fmt: skip
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -190,7 +191,9 @@ def fingerprint(graphs: GraphSet, run: Run, folds: list[Fold]) -> str:
         "distances", "node_offset", "edge_offset", "label", "atomic_number", "node_multiplicity",
         "source", "target", "edge_distance", "edge_multiplicity",
     ):  # fmt: skip
-        found.update(np.ascontiguousarray(getattr(graphs, name)).tobytes())
+        values = getattr(graphs, name)
+        for rows in pieces(len(values)):
+            found.update(np.ascontiguousarray(values[rows]).tobytes())
     for name in ("structure", "formula"):
         found.update("\n".join(map(str, getattr(graphs, name))).encode())
     return found.hexdigest()

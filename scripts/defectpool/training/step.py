@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -25,15 +25,13 @@ def predict(network: CrystalGraphNetwork, dataset: Dataset, indices: Indices) ->
     return logits_of(network, evaluation_batches(dataset, indices, EVALUATION_BATCH))
 
 
-def evaluation_batches(dataset: Dataset, indices: Indices, together: int) -> list[Batch]:
+def evaluation_batches(dataset: Dataset, indices: Indices, together: int) -> Iterator[Batch]:
     """Cut batches of so many graphs, in order, without what gradients need."""
-    return [
-        dataset.batch(indices[i : i + together], gradients=False)
-        for i in range(0, len(indices), together)
-    ]
+    for i in range(0, len(indices), together):
+        yield dataset.batch(indices[i : i + together], gradients=False)
 
 
-def logits_of(network: CrystalGraphNetwork, batches: Sequence[Batch]) -> Tensor:
+def logits_of(network: CrystalGraphNetwork, batches: Iterable[Batch]) -> Tensor:
     """Return the logits of the graphs of some batches, in order."""
     network.eval()
     with torch.inference_mode():

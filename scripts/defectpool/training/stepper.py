@@ -108,11 +108,19 @@ class Stepper:
         return self._captured_step(indices) or self._step_in_memory(indices)
 
     def evaluate(self, indices: Indices) -> Tensor:
-        """Logits of the same graphs after each epoch; their batches are kept for the next time."""
+        """Logits of the same graphs after each epoch; their batches are kept for the next time.
+
+        Those of graphs on disk are cut again, since they need not fit into memory.
+        """
         while True:
+            together = self.limits.evaluated_together
             try:
-                self._watched = self._watched or evaluation_batches(
-                    self.dataset, indices, self.limits.evaluated_together
+                if self.dataset.on_disk:
+                    return logits_of(
+                        self.network, evaluation_batches(self.dataset, indices, together)
+                    )
+                self._watched = self._watched or list(
+                    evaluation_batches(self.dataset, indices, together)
                 )
                 return logits_of(self.network, self._watched)
             except torch.OutOfMemoryError:
