@@ -249,6 +249,17 @@ def memory(factor):
     )
 
 
+def memory_of_training(wildcards, input, attempt):
+    """Return the MB of a training: edges beyond `training.memory` stay on disk.
+
+    Where sites repeat each other, they are merged in memory, whatever that says.
+    """
+    size, limit = 20 * input.size_mb, SETTINGS.training.memory
+    if limit and (SETTINGS.structures.displaced or not SETTINGS.graph.compression):
+        size = min(size, 4 * input.size_mb + 2 * limit / 1e6)
+    return int((2000 + size) * attempt)
+
+
 def plot(name, category, label):
     """Return the files of a plot; the report shows one of them, with the caption of its name."""
     shown = report(

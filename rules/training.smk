@@ -27,7 +27,7 @@ rule train:
     # faster than one on two threads.
     threads: 1
     resources:
-        mem_mb=memory(20),
+        mem_mb=memory_of_training,
         runtime=lambda wildcards, input, attempt: int(
             (240 + 5 * input.size_mb) * attempt
         ),

@@ -1,7 +1,12 @@
 """Training on graphs whose edges do not fit into memory: the bytes of a training in memory."""
 
+import os
+import signal
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +31,8 @@ from defectpool.training.step import train_step
 NETWORK = NetworkSettings(width=8, hidden=8, gaussians=11)
 TRAINING = TrainingSettings(epochs=3, folds=3, batch_size=8, device="cpu")
 EDGE_BYTES = 16
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(SCRIPTS)}
 
 
 def displaced(hosts, size=3):
@@ -162,3 +169,18 @@ def test_batches_for_a_device_are_those_of_the_cpu():
     sent = on_device(sparse, torch.device("cpu"))
     assert sent.layers[0] is sent.layers[2]
     torch.testing.assert_close(network(sent), wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_nothing_remains_of_a_job_that_is_killed(tmp_path):
+    program = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from defectpool.graphs.disk_array import DiskArray
+array = DiskArray(1000, np.int32, Path(sys.argv[1]))
+array[0:1000] = np.ones(1000)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], env=ENVIRONMENT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []

@@ -123,8 +123,8 @@ def test_a_new_pooling_adds_only_its_own(copy):
     }
 
 
-def test_the_device_is_no_reason_to_train_again(copy):
-    assert jobs(copy, training=TINY["training"] | {"device": "cpu"}) == {}
+def test_device_and_memory_are_no_reason_to_train_again(copy):
+    assert jobs(copy, training=TINY["training"] | {"device": "cpu", "memory": 1000}) == {}
 
 
 def test_more_epochs_are(copy):

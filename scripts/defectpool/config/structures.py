@@ -146,6 +146,11 @@ class StructuresSettings(Section):
     )
 
     @property
+    def displaced(self) -> bool:
+        """Whether atoms of most structures are off their sites, so that no site repeats another."""
+        return self.rattle > 0 or 2 * self.displacements.count("none") < len(self.displacements)
+
+    @property
     def relaxes(self) -> bool:
         """Whether a displacement model needs a calculator."""
         return any(map(needs_calculator, self.displacements))
