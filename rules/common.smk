@@ -16,7 +16,7 @@ python_path = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
 os.environ.update(PYTHONPATH=os.pathsep.join(python_path))
 
 from defectpool.campaign import owners
-from defectpool.config import NEUTRAL, load
+from defectpool.config import load
 from defectpool.errors import DefectpoolError
 from defectpool.runtime import code_digest, registry
 from defectpool.runtime.hashing import content_id, shard_labels
@@ -58,6 +58,11 @@ wildcard_constraints:
 def settings(section, **dropped):
     """Values of a section of the config, as a rule's parameter: a change reruns the rule."""
     return getattr(SETTINGS, section).model_dump(mode="json", **dropped)
+
+
+def training_settings(**changed):
+    """Values of the section on training that change a result, as a rule's parameter."""
+    return settings("training", exclude=set(SETTINGS.training.NEUTRAL)) | changed
 
 
 def placed(path):

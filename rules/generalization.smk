@@ -167,8 +167,7 @@ use rule train as train_split with:
         pooling=pooling_of_run,
         convolution=convolution_of_run,
         network=settings("network"),
-        training=lambda wildcards: settings("training", exclude=NEUTRAL)
-        | {"split": wildcards.split},
+        training=lambda wildcards: training_settings(split=wildcards.split),
         state=placed(f"results/state/splits/{SPLIT_RUN}"),
         code=code_of_training,
 
@@ -215,7 +214,7 @@ use rule train as train_defect_types with:
         pooling=pooling_of_run,
         convolution=convolution_of_run,
         network=settings("network"),
-        training=settings("training", exclude=NEUTRAL) | {"split": "formula"},
+        training=training_settings(split="formula"),
         state=placed(f"results/state/defect_types/{TYPES_RUN}"),
         code=code_of_training,
 

@@ -35,7 +35,7 @@ rule train:
         pooling=pooling_of_run,
         convolution=convolution_of_run,
         network=settings("network"),
-        training=settings("training", exclude=NEUTRAL),
+        training=training_settings(),
         # Not among the outputs, which a failed job loses: the checkpoint lies here.
         state=placed(f"results/state/{RUN}"),
         code=code_of_training,

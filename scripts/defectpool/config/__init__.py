@@ -16,7 +16,7 @@ from defectpool.config.displacements import (
     needs_calculator,
 )
 from defectpool.config.hosts import ExamplesSettings, MaterialsSettings
-from defectpool.config.learning import NEUTRAL, GraphSettings, NetworkSettings, TrainingSettings
+from defectpool.config.learning import GraphSettings, NetworkSettings, TrainingSettings
 from defectpool.config.loading import load
 from defectpool.config.map import MapSettings
 from defectpool.config.outputs import GeneralizationSettings, ResultsSettings, ScanSettings
@@ -24,7 +24,6 @@ from defectpool.config.structures import AlloySettings, ComplexesSettings, Struc
 from defectpool.config.values import DefectType, Section, Split
 
 __all__ = [
-    "NEUTRAL",
     "WORDS",
     "AlloySettings",
     "ComplexesSettings",

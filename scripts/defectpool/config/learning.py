@@ -1,6 +1,6 @@
 """Sections of the configuration on graphs, networks and their training."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -64,12 +64,11 @@ class NetworkSettings(Section):
     )
 
 
-# Keys of `training` that say where and how a run is trained, and change none of its results.
-NEUTRAL = {"memory", "device"}
-
-
 class TrainingSettings(Section):
     """How the network is trained and tested."""
+
+    # Keys that decide where and how runs are trained, and change no result.
+    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"device", "memory"})
 
     epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training structures.")
     folds: int = Field(

@@ -24,7 +24,7 @@ import torch
 
 from defectpool.batching.dataset import dataset_on
 from defectpool.batching.gpu_dataset import GPUDataset
-from defectpool.config import NEUTRAL, NetworkSettings, TrainingSettings
+from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
 from defectpool.graphs.graph_set import pieces
 from defectpool.network.initial import initial_network
@@ -183,7 +183,7 @@ def fingerprint(graphs: GraphSet, run: Run, folds: list[Fold]) -> str:
     """Digest of settings, code and data, by which a checkpoint knows its run."""
     settings = [
         graphs.settings, run.pooling, run.convolution, run.network.model_dump(),
-        run.training.model_dump(exclude=NEUTRAL), repr(run.objective), run.code,
+        run.training.model_dump(exclude=set(run.training.NEUTRAL)), repr(run.objective), run.code,
         [fold.test.tolist() for fold in folds],
     ]  # fmt: skip
     found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
