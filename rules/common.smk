@@ -92,23 +92,46 @@ def code(script, **chosen):
     return code_digest.digest(SCRIPTS / script, store, **chosen)
 
 
-def pooling_of_run(wildcards):
+def pooling_of_run(run):
     """Return the pooling of a run as the config names it."""
-    return POOLINGS[wildcards.pooling]
+    return POOLINGS[run["pooling"]]
 
 
-def convolution_of_run(wildcards):
+def convolution_of_run(run):
     """Return the convolution of a run as the config names it."""
-    return CONVOLUTIONS[wildcards.convolution]
+    return CONVOLUTIONS[run["convolution"]]
 
 
-def code_of_training(wildcards):
+def code_of_training(run):
     """Digest of what a run is trained by: a change that one pooling reads retrains that pooling."""
-    chosen = {"convolution": convolution_of_run(wildcards)}
+    chosen = {"convolution": convolution_of_run(run)}
     # a class for every site reads what several poolings do
-    if wildcards.pooling != "sites":
-        chosen["pooling"] = pooling_of_run(wildcards)
+    if run["pooling"] != "sites":
+        chosen["pooling"] = pooling_of_run(run)
     return code("train.py", **chosen)
+
+
+# Whether a job trains all networks of a defect and supercell, or one.
+TOGETHER = SETTINGS.training.entries_per_job == "all"
+RUNS_IN_JOB = len(POOLINGS) * len(CONVOLUTIONS) if TOGETHER else 1
+
+
+def paths_of_job(path, poolings=POOLINGS):
+    """Return a path of a run as its job has it: the paths of all runs that the job trains."""
+    if not TOGETHER:
+        return path
+    return expand(path, pooling=poolings, convolution=CONVOLUTIONS, allow_missing=True)
+
+
+def values_of_job(value, poolings=POOLINGS):
+    """Return a function of a run as a parameter of its job: its values for all of its runs."""
+    if not TOGETHER:
+        return value
+    networks = list(product(poolings, CONVOLUTIONS))
+    return lambda wildcards: [
+        value(dict(wildcards) | {"pooling": pooling, "convolution": convolution})
+        for pooling, convolution in networks
+    ]
 
 
 # Runs of the campaign: the rows of the table.
@@ -130,7 +153,13 @@ def runs_here(wildcards):
 
 def outputs(name, runs, rule="train"):
     """Return one output of the training of each of these runs."""
-    return [getattr(rules, rule).output[name].format(**run) for run in runs]
+    found = getattr(rules, rule).output[name]
+    if not TOGETHER:
+        return [found.format(**run) for run in runs]
+    of_network = {Path(path).parts[-3:-1]: path for path in found}
+    return [
+        of_network[run["pooling"], run["convolution"]].format(**run) for run in runs
+    ]
 
 
 def with_outputs(runs, *names, rule="train"):

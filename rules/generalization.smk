@@ -23,14 +23,16 @@ wildcard_constraints:
 ANY_RUNS = [run | {"defect": "any"} for run in runs(defect=SETTINGS.defects[0])]
 # A class for every site tells the types apart already.
 TYPES_RUNS = [run for run in ANY_RUNS if run["pooling"] != "sites"]
+TYPES_POOLINGS = [name for name in POOLINGS if name != "sites"] or POOLINGS
 OTHER_SPLITS = [
     split
     for split in SETTINGS.generalization.splits
     if split != SETTINGS.training.split
 ]
 SPLIT_RUNS = [run | {"split": split} for split in OTHER_SPLITS for run in RUNS]
-SPLIT_RUN = f"{{split}}/{RUN}"
-TYPES_RUN = "{supercell}/{pooling}/{convolution}"
+SPLIT_RUN, SPLIT_JOB = f"{{split}}/{RUN}", f"{{split}}/{JOB}"
+TYPES_RUN = f"{{supercell}}/{NETWORK}"
+TYPES_JOB = "{supercell}" if TOGETHER else TYPES_RUN
 
 
 rule beyond:
@@ -155,21 +157,21 @@ use rule train as train_split with:
         graphs=graphs_of_run,
         hosts=lambda wildcards: hosts_of_split(wildcards.split),
     output:
-        model=f"results/splits/{SPLIT_RUN}/model.pt",
-        history=f"results/splits/{SPLIT_RUN}/history.csv",
-        predictions=f"results/splits/{SPLIT_RUN}/predictions.csv",
-        audit=f"results/splits/{SPLIT_RUN}/audit.json",
+        model=paths_of_job(f"results/splits/{SPLIT_RUN}/model.pt"),
+        history=paths_of_job(f"results/splits/{SPLIT_RUN}/history.csv"),
+        predictions=paths_of_job(f"results/splits/{SPLIT_RUN}/predictions.csv"),
+        audit=paths_of_job(f"results/splits/{SPLIT_RUN}/audit.json"),
     log:
-        f"results/logs/train_split/{SPLIT_RUN}.log",
+        f"results/logs/train_split/{SPLIT_JOB}.log",
     benchmark:
-        f"results/benchmarks/train_split/{SPLIT_RUN}.tsv"
+        f"results/benchmarks/train_split/{SPLIT_JOB}.tsv"
     params:
-        pooling=pooling_of_run,
-        convolution=convolution_of_run,
+        pooling=values_of_job(pooling_of_run),
+        convolution=values_of_job(convolution_of_run),
         network=settings("network"),
         training=lambda wildcards: training_settings(split=wildcards.split),
-        state=placed(f"results/state/splits/{SPLIT_RUN}"),
-        code=code_of_training,
+        state=paths_of_job(placed(f"results/state/splits/{SPLIT_RUN}")),
+        code=values_of_job(code_of_training),
 
 
 rule compare_splits:
@@ -201,22 +203,30 @@ use rule train as train_defect_types with:
     input:
         graphs=graphs_of_run,
     output:
-        model=f"results/defect_types/{TYPES_RUN}/model.pt",
-        history=f"results/defect_types/{TYPES_RUN}/history.csv",
-        predictions=f"results/defect_types/{TYPES_RUN}/predictions.csv",
-        audit=f"results/defect_types/{TYPES_RUN}/audit.json",
+        model=paths_of_job(f"results/defect_types/{TYPES_RUN}/model.pt", TYPES_POOLINGS),
+        history=paths_of_job(
+            f"results/defect_types/{TYPES_RUN}/history.csv", TYPES_POOLINGS
+        ),
+        predictions=paths_of_job(
+            f"results/defect_types/{TYPES_RUN}/predictions.csv", TYPES_POOLINGS
+        ),
+        audit=paths_of_job(
+            f"results/defect_types/{TYPES_RUN}/audit.json", TYPES_POOLINGS
+        ),
     log:
-        f"results/logs/train_defect_types/{TYPES_RUN}.log",
+        f"results/logs/train_defect_types/{TYPES_JOB}.log",
     benchmark:
-        f"results/benchmarks/train_defect_types/{TYPES_RUN}.tsv"
+        f"results/benchmarks/train_defect_types/{TYPES_JOB}.tsv"
     params:
         defect_types=SETTINGS.defects,
-        pooling=pooling_of_run,
-        convolution=convolution_of_run,
+        pooling=values_of_job(pooling_of_run, TYPES_POOLINGS),
+        convolution=values_of_job(convolution_of_run, TYPES_POOLINGS),
         network=settings("network"),
         training=training_settings(split="formula"),
-        state=placed(f"results/state/defect_types/{TYPES_RUN}"),
-        code=code_of_training,
+        state=paths_of_job(
+            placed(f"results/state/defect_types/{TYPES_RUN}"), TYPES_POOLINGS
+        ),
+        code=values_of_job(code_of_training, TYPES_POOLINGS),
 
 
 rule compare_defect_types:

@@ -1,11 +1,16 @@
-"""Graphs of one defect and supercell become trained, tested networks: one run, a row of the table."""
+"""Graphs of one defect and supercell become trained, tested networks, one for each row of the table.
+
+A job trains one run; with `training.entries_per_job: all` those of all poolings and convolutions.
+"""
 
 
 localrules:
     convert_model,
 
 
-RUN = "{defect}/{supercell}/{pooling}/{convolution}"
+NETWORK = "{pooling}/{convolution}"
+RUN = f"{{defect}}/{{supercell}}/{NETWORK}"
+JOB = "{defect}/{supercell}" if TOGETHER else RUN
 
 
 rule train:
@@ -13,14 +18,14 @@ rule train:
         graphs=graphs_of_run,
         hosts=hosts_of_split(SETTINGS.training.split),
     output:
-        model=f"results/training/{RUN}/model.pt",
-        history=f"results/training/{RUN}/history.csv",
-        predictions=f"results/training/{RUN}/predictions.csv",
-        audit=f"results/training/{RUN}/audit.json",
+        model=paths_of_job(f"results/training/{RUN}/model.pt"),
+        history=paths_of_job(f"results/training/{RUN}/history.csv"),
+        predictions=paths_of_job(f"results/training/{RUN}/predictions.csv"),
+        audit=paths_of_job(f"results/training/{RUN}/audit.json"),
     log:
-        f"results/logs/train/{RUN}.log",
+        f"results/logs/train/{JOB}.log",
     benchmark:
-        f"results/benchmarks/train/{RUN}.tsv"
+        f"results/benchmarks/train/{JOB}.tsv"
     conda:
         "../envs/environment.yaml"
     # One thread a run: the same results on any number of cores, and two runs side by side are
@@ -29,23 +34,23 @@ rule train:
     resources:
         mem_mb=memory_of_training,
         runtime=lambda wildcards, input, attempt: int(
-            (240 + 5 * input.size_mb) * attempt
+            (240 + 5 * input.size_mb) * RUNS_IN_JOB * attempt
         ),
     params:
-        pooling=pooling_of_run,
-        convolution=convolution_of_run,
+        pooling=values_of_job(pooling_of_run),
+        convolution=values_of_job(convolution_of_run),
         network=settings("network"),
         training=training_settings(),
         # Not among the outputs, which a failed job loses: the checkpoint lies here.
-        state=placed(f"results/state/{RUN}"),
-        code=code_of_training,
+        state=paths_of_job(placed(f"results/state/{RUN}")),
+        code=values_of_job(code_of_training),
     script:
         "../scripts/train.py"
 
 
 rule convert_model:
     input:
-        rules.train.output.model,
+        f"results/training/{RUN}/model.pt",
     output:
         f"results/training/{RUN}/model.safetensors",
     log:

@@ -1,4 +1,4 @@
-"""Train and test one run: a row of the table, or a network that tells defect types apart."""
+"""Train and test runs: rows of the table, or networks that tell defect types apart."""
 
 from pathlib import Path
 
@@ -7,11 +7,18 @@ from defectpool.config import NetworkSettings, TrainingSettings, load
 from defectpool.graphs.hdf5 import read_shards
 from defectpool.materials.prototype_labels import read_prototypes
 from defectpool.runtime.job_log import logging_to
-from defectpool.runtime.lease import lease
-from defectpool.training.cross_validation import Run, cross_validate
+from defectpool.runtime.registry import label
+from defectpool.training.cross_validation import Run
 from defectpool.training.objective import DefectTypes, objective_of
+from defectpool.training.together import Entry, train_together
 
-params, state = snakemake.params, Path(snakemake.params.state)
+params, wildcards = snakemake.params, dict(snakemake.wildcards)
+
+
+def each(value):
+    """Return what a job has for each run that it trains; for a single one it is no list."""
+    return [value] if isinstance(value, str) else list(value)
+
 
 with logging_to(snakemake.log[0]):
     settings = load(snakemake.config).training
@@ -19,20 +26,27 @@ with logging_to(snakemake.log[0]):
     hosts = snakemake.input.get("hosts")  # there only for a split by prototype
     prototypes = read_prototypes(Path(hosts[0])) if hosts else None
     defects = params.get("defect_types")
-    run = Run(
-        pooling=params.pooling,
-        convolution=params.convolution,
-        network=NetworkSettings(**params.network),
-        training=TrainingSettings(**params.training | {"device": device}),
-        objective=DefectTypes.of(defects) if defects else objective_of(params.pooling),
-        title=" ".join(dict(snakemake.wildcards).values()),
-        code=params.code,
-        threads=snakemake.threads,
-    )
-    # A Snakemake that was killed may have left this very job running.
-    with lease(state / "lease") as held:
-        shards = [Path(path) for path in snakemake.input.graphs]
-        graphs = read_shards(shards, settings.memory, state)
-        artifacts = cross_validate(graphs, run, state, prototypes=prototypes)
-        held.check()
-        artifacts.write(**{name: Path(path) for name, path in snakemake.output.items()})
+    where = [value for key, value in wildcards.items() if key not in ("pooling", "convolution")]
+    runs = [
+        Run(
+            pooling=pooling,
+            convolution=convolution,
+            network=NetworkSettings(**params.network),
+            training=TrainingSettings(**params.training | {"device": device}),
+            objective=DefectTypes.of(defects) if defects else objective_of(pooling),
+            title=" ".join([*where, label(pooling), label(convolution)]),
+            code=code,
+            threads=snakemake.threads,
+        )
+        for pooling, convolution, code in zip(
+            each(params.pooling), each(params.convolution), each(params.code), strict=True
+        )
+    ]
+    files = {name: each(paths) for name, paths in snakemake.output.items()}
+    entries = [
+        Entry(run, Path(state), {name: Path(paths[number]) for name, paths in files.items()})
+        for number, (run, state) in enumerate(zip(runs, each(params.state), strict=True))
+    ]
+    shards = [Path(path) for path in snakemake.input.graphs]
+    graphs = read_shards(shards, settings.memory, entries[0].state)
+    train_together(graphs, entries, prototypes=prototypes)

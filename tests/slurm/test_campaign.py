@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from .cluster import Cluster
+from .cluster import Cluster, until
 from .conftest import TINY, Campaign, clone, retraining, write_yaml
 
 pytestmark = pytest.mark.slurm
@@ -47,6 +47,25 @@ def test_each_job_gets_what_its_rule_asks_for(whole):
     assert len(whole.jobs()) == len(POOLINGS)
     assert not whole.jobs("rule_make_table")
     assert all("-A physics" in job["SubmitLine"] for job in whole.jobs())
+
+
+def test_two_entries_in_one_job_ask_for_one_gpu(undisturbed, cluster, tmp_path):
+    """Cancelled while it trains the second entry, it goes on there; the first is trained once."""
+    campaign = retraining(undisturbed, cluster, tmp_path / "clone", POOLINGS)
+    together = TINY["training"] | {"entries_per_job": "all"}
+    write_yaml(campaign.folder / "my.yaml", TINY | {"poolings": POOLINGS, "training": together})
+    write_yaml(campaign.folder / "profiles/slurm/site.yaml", {"gpu_partition": "gpu"})
+    log = campaign.results / "logs/train/vacancy/2x2.log"
+    campaign.start()
+    until("the second entry", lambda: log.exists() and "max gated: repeat" in log.read_text(), 120)
+    cluster.call("scancel", *cluster.running("rule_train"))
+    assert campaign.finish() == 0, campaign.log()
+    jobs = campaign.jobs("rule_train_wildcards_vacancy_2x2")
+    assert [job["State"].split()[0] for job in jobs] == ["CANCELLED", "COMPLETED"]
+    assert all("gres/gpu=1" in job["AllocTRES"] for job in jobs)
+    assert jobs[0]["TimelimitRaw"] == "480"
+    assert "mean gated: goes on after 2 of 2 folds" in log.read_text()
+    assert campaign.predictions() == undisturbed.predictions()
 
 
 def test_every_rule_that_trains_gets_the_gpu(undisturbed, cluster, tmp_path):

@@ -200,6 +200,18 @@ def test_a_plan_counts_the_jobs_of_the_workflow() -> None:
     assert "100 hosts (as given), 2,400 structures" in text
 
 
+def test_a_plan_of_entries_that_share_a_job() -> None:
+    """The same training in as many jobs as there are defects and supercells."""
+    apart, together = (
+        plans.estimate(Config.model_validate({"training": {"entries_per_job": number}}), 100)
+        for number in (1, "all")
+    )
+    assert (apart.jobs["train"], together.jobs["train"]) == (16, 8)
+    start = (plans.IMPORT_SECONDS + plans.SNAKEMAKE_SECONDS) / 3600
+    assert together.hours["train"] == pytest.approx(apart.hours["train"] - 8 * start)
+    assert together.longest == pytest.approx(2 * apart.longest - start)
+
+
 def test_a_plan_grows_with_the_work() -> None:
     small = plans.estimate(Config(), 100)
     for changes, hosts in (

@@ -72,6 +72,20 @@ def test_every_rule_that_trains_gets_the_gpu(clone, site, expected):
         assert not {"gpu", "gres"} & resources(text, rule).keys()
 
 
+def test_entries_that_share_graphs_share_a_job_and_its_gpu(clone):
+    together = TINY["training"] | {"entries_per_job": "all"}
+    poolings = ["mean", "max", "sites"]
+    clone.configure(**TINY | {"training": together, "poolings": poolings})
+    done = clone.run("-n", "beyond", "--profile", "profiles/slurm", "--configfile", "my.yaml")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    jobs = {rule: int(number) for rule, number in re.findall(r"^(\w+) +(\d+)$", text, flags=re.M)}
+    # one for each defect, and for all defects at once; three more splits
+    assert (jobs["train"], jobs["train_split"], jobs["train_defect_types"]) == (3, 6, 1)
+    for rule in ("train", "train_split", "train_defect_types"):
+        assert resources(text, rule)["gpu"] == "1"
+
+
 def test_a_relaxation_gets_the_gpu(clone):
     clone.configure(**TINY | {"structures": {"displacements": ["none", "relaxed"]}})
     done = clone.run("-n", "--profile", "profiles/slurm", "--configfile", "my.yaml")

@@ -131,6 +131,28 @@ def test_more_epochs_are(copy):
     assert jobs(copy, training=TINY["training"] | {"epochs": 3}).get("train") == 4
 
 
+def test_entries_in_one_job_are_those_of_separate_jobs_and_none_is_trained_again(copy):
+    results = copy.folder / "results"
+    files = [*(results / "training").rglob("*.pt"), *(results / "training").rglob("pred*.csv")]
+    before = {path: path.read_bytes() for path in files}
+    for part in ("training", "state"):
+        shutil.rmtree(results / part / "interstitial/2x2/max")
+    together = TINY["training"] | {"entries_per_job": "all"}
+    copy.configure(**TINY | {"training": together})
+    done = copy.run("results/table.csv", "--configfile", "my.yaml")
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and re.search(r"^train +2$", said, flags=re.M), said
+    assert {path: path.read_bytes() for path in files} == before
+    logs = {defect: results / f"logs/train/{defect}/2x2.log" for defect in TINY["defects"]}
+    assert logs["vacancy"].read_text().count("goes on after 2 of 2 folds") == 2
+    trained = logs["interstitial"].read_text()
+    assert "mean gated: goes on after 2 of 2 folds" in trained and "max gated: repeat" in trained
+    # the other way
+    assert jobs(copy, training=TINY["training"])["train"] == 4
+    copy.run("--touch", "--configfile", "my.yaml")
+    assert jobs(copy) == {}
+
+
 def test_a_lost_shard_is_made_again_and_nothing_is_trained_again(copy):
     """Trainings after it are made again from their finished states, byte for byte."""
     results = copy.folder / "results"

@@ -224,7 +224,11 @@ def jobs_of(config: Config, hosts: int, rates: Mapping[str, float], device: str)
         cpu = 1 / rates["cpu"] if "cpu" in rates else step_ms / 1000
         gpu = 1 / rates["gpu"] if "gpu" in rates else cpu / GPU
         seconds = structures * passes * (gpu if device == "gpu" else cpu)
-        for network in product(config.poolings, config.convolutions):
+        networks = list(product(config.poolings, config.convolutions))
+        if training.entries_per_job == "all":
+            yield Job("train", (defect, label), len(networks) * seconds)
+            continue
+        for network in networks:
             yield Job("train", (defect, label, *network), seconds)
 
 

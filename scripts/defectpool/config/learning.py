@@ -68,7 +68,7 @@ class TrainingSettings(Section):
     """How the network is trained and tested."""
 
     # Keys that decide where and how runs are trained, and change no result.
-    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"device", "memory"})
+    NEUTRAL: ClassVar[frozenset[str]] = frozenset({"device", "memory", "entries_per_job"})
 
     epochs: int = Field(30, ge=1, le=100_000, description="Passes over the training structures.")
     folds: int = Field(
@@ -122,4 +122,10 @@ class TrainingSettings(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU where there is one; cuda without a GPU is an error."
+    )
+    entries_per_job: Literal[1, "all"] = Field(
+        1,
+        description="Entries of the table that a job trains. all: those of all poolings and "
+        "convolutions of a defect and supercell, one after the other on one GPU, which then holds "
+        "their graphs once. Same results; profiles/README.md says when it pays.",
     )

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from defectpool.batching.dataset import dataset_on
+from defectpool.batching.dataset import Dataset, dataset_on
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.errors import DefectpoolError
@@ -110,6 +110,23 @@ class State:
     resumed: int = 0
 
 
+class SharedDataset:
+    """Data set of several runs on the same graphs: made for the first, on the device ever since."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._dataset: Dataset | None = None
+
+    def of(self, device: torch.device, graphs: GraphSet, size: NetworkSettings) -> Dataset:
+        """Return the data set of the graphs; another one if device, labels or size differ."""
+        key = (device, size.n_convolutions, size.gaussians, np.asarray(graphs.label).tobytes())
+        if self._dataset is None or key != self._key:
+            self._dataset = None  # before the next one is made: a GPU may not hold both
+            self._dataset = dataset_on(device, graphs, size.n_convolutions, size.gaussians)
+            self._key = key
+        return self._dataset
+
+
 def cross_validate(
     graphs: GraphSet,
     run: Run,
@@ -117,6 +134,7 @@ def cross_validate(
     *,
     prototypes: Mapping[str, str] | None = None,
     save_every: float = 30.0,
+    shared: SharedDataset | None = None,
 ) -> Artifacts:
     """Train and test on all folds.
 
@@ -134,6 +152,8 @@ def cross_validate(
         Prototype of each host, for `training.split: prototype`.
     save_every
         Seconds between checkpoints.
+    shared
+        Data set of runs on the same graphs that are trained one after the other.
 
     Raises
     ------
@@ -145,11 +165,13 @@ def cross_validate(
     """
     started = time.monotonic()
     device = devices.choose(run.training.device)
+    devices.forget_peak_memory(device)
     graphs = run.objective.labeled(graphs)
     folds = all_folds(graphs, run.training, prototypes)
     keep_memory()
     with torch_threads(run.threads), collected_signals() as stopping:
-        job = _Job(graphs, run, folds, device, folder / CHECKPOINT)
+        dataset = (shared or SharedDataset()).of(device, graphs, run.network)
+        job = _Job(graphs, run, folds, dataset, device, folder / CHECKPOINT)
         job.save_every, job.stopping, job.started = save_every, stopping, started
         return job.run_folds()
 
@@ -207,13 +229,12 @@ class _Job:
     started: float
 
     def __init__(
-        self, graphs: GraphSet, run: Run, folds: list[Fold], device: torch.device, path: Path
-    ) -> None:
-        self.graphs, self.run, self.folds = graphs, run, folds
+        self, graphs: GraphSet, run: Run, folds: list[Fold], dataset: Dataset,
+        device: torch.device, path: Path,
+    ) -> None:  # fmt: skip
+        self.graphs, self.run, self.folds, self.dataset = graphs, run, folds, dataset
         self.device, self.path = device, path
-        size = run.network
-        self.dataset = dataset_on(device, graphs, size.n_convolutions, size.gaussians)
-        on_gpu = isinstance(self.dataset, GPUDataset) and device.type == "cuda"
+        on_gpu = isinstance(dataset, GPUDataset) and device.type == "cuda"
         self.limits = Limits(cuda_graphs=on_gpu)
         self.key = fingerprint(graphs, run, folds)
         self.saved = time.monotonic()

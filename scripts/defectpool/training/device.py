@@ -44,8 +44,14 @@ def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin to measure `peak_memory_mib` anew, for the next run of this process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_mib(device: torch.device) -> float:
-    """Largest memory that tensors took on a GPU so far, in MiB; 0 on a CPU."""
+    """Largest memory that tensors took on a GPU since it was last forgotten, in MiB; 0 on a CPU."""
     if device.type != "cuda":
         return 0.0
     return round(torch.cuda.max_memory_allocated(device) / 1024**2, 1)
