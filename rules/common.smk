@@ -213,10 +213,14 @@ def selection_folder():
     return f"results/materials/selections/{name}"
 
 
-def calculator_files():
-    """Return the calculators in files of the user's, whose content counts as code."""
+def calculators():
+    """Return the names of the calculators of the displacement models."""
     models = SETTINGS.structures.displacements
-    names = {getattr(model, "calculator", "") for model in models}
+    return {getattr(model, "calculator", "") for model in models}
+
+
+def calculator_files(names):
+    """Return the calculators in files of the user's, whose content counts as code."""
     files = sorted(name for name in names if registry.file_of(name))
     return {f"calculator_{number}": name for number, name in enumerate(files)}
 

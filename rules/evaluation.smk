@@ -18,6 +18,7 @@ localrules:
     draw_plots,
     evidence,
     gather_evidence,
+    plot_bonds,
     plot_displacements,
     show_structures,
     write_summary,
@@ -108,6 +109,23 @@ rule plot_displacements:
         code=code("plot_displacements.py"),
     script:
         "../scripts/plot_displacements.py"
+
+
+rule plot_bonds:
+    output:
+        plot("bonds", "Plots", "spread of bonds against trajectories"),
+    log:
+        "results/logs/plot_bonds.log",
+    benchmark:
+        "results/benchmarks/plot_bonds.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        path=lambda wildcards: real_path(),
+        files=real_files,
+        code=code("plot_bonds.py"),
+    script:
+        "../scripts/plot_bonds.py"
 
 
 rule score_baselines:

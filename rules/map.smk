@@ -10,24 +10,54 @@ localrules:
     draw_map,
 
 
-MAP_AXES = [
-    axis
-    for axis in (
-        "displacement",
-        "temperature",
-        "concentration",
-        "supercells",
-        "alloy",
-        "strain",
-    )
-    if getattr(SETTINGS.map, axis)
-]
+MAP_AXES = SETTINGS.map.axes
 MAP_NETWORKS = {network_name(run, ANY_RUNS): run for run in ANY_RUNS}
 MAP_METHODS = ["lattice", *MAP_NETWORKS, *SETTINGS.map.baselines]
+# Networks that are trained for the map alone.
+MAP_RUN = f"{{axis}}/{{value}}/{RUN}"
+
+
+def changed_training(axis, value):
+    """Return the keys of a training that a value of an axis changes; {} where none differs."""
+    key = {"train_hosts": "hosts", "split": "split"}.get(axis)
+    wanted = SETTINGS.map.values(axis)[value] if key else None
+    return {} if not key or getattr(SETTINGS.training, key) == wanted else {key: wanted}
+
+
+def map_outputs(name, wildcards):
+    """Return an output of the training of a network for each value of an axis."""
+    run = MAP_NETWORKS[wildcards.network]
+    return [
+        (
+            outputs(
+                name, [run | {"axis": wildcards.axis, "value": value}], "train_for_map"
+            )
+            if changed_training(wildcards.axis, value)
+            else outputs(name, [run])
+        )[0]
+        for value in SETTINGS.map.values(wildcards.axis)
+    ]
+
+
+def map_cells(wildcards):
+    """Return the structures of an axis."""
+    relaxed = wildcards.axis == "relaxation"
+    made_by = rules.relax_map_cells if relaxed else rules.build_map_cells
+    return made_by.output[0].format(axis=wildcards.axis)
+
+
+def relaxing():
+    """Return the keys of `structures` that relax the structures of the map."""
+    models = [
+        {"model": "relaxed", "calculator": name} for name in SETTINGS.map.relaxation
+    ]
+    kept = {"displacements": models, "keep_failed": False}
+    return settings("structures", include={"seed"}) | kept
 
 
 wildcard_constraints:
     axis="|".join(MAP_AXES),
+    value="|".join(value for axis in MAP_AXES for value in SETTINGS.map.values(axis)),
     network="|".join(MAP_NETWORKS),
     baseline="matid|soap",
 
@@ -62,9 +92,50 @@ rule build_map_cells:
         "../scripts/build_map_cells.py"
 
 
+use rule relax_structures as relax_map_cells with:
+    input:
+        rules.build_map_cells.output.cells,
+    output:
+        structures="results/map/relaxed/{axis}.xyz.gz",
+        skipped="results/map/relaxed/{axis}.skipped.csv",
+    log:
+        "results/logs/relax_map_cells/{axis}.log",
+    benchmark:
+        "results/benchmarks/relax_map_cells/{axis}.tsv"
+    params:
+        structures=relaxing(),
+        state=placed("results/state/map/{axis}"),
+        code=code("relax_structures.py", **calculator_files(SETTINGS.map.relaxation)),
+
+
+use rule train as train_for_map with:
+    input:
+        graphs=graphs_of_run,
+        hosts=lambda wildcards: hosts_of_split(
+            changed_training(wildcards.axis, wildcards.value).get("split")
+        ),
+    output:
+        model=f"results/map/training/{MAP_RUN}/model.pt",
+        history=f"results/map/training/{MAP_RUN}/history.csv",
+        predictions=f"results/map/training/{MAP_RUN}/predictions.csv",
+        audit=f"results/map/training/{MAP_RUN}/audit.json",
+    log:
+        f"results/logs/train_for_map/{MAP_RUN}.log",
+    benchmark:
+        f"results/benchmarks/train_for_map/{MAP_RUN}.tsv"
+    params:
+        pooling=pooling_of_run,
+        convolution=convolution_of_run,
+        network=settings("network"),
+        training=lambda wildcards: settings("training", exclude={"device"})
+        | changed_training(wildcards.axis, wildcards.value),
+        state=placed(f"results/state/map/{MAP_RUN}"),
+        code=code_of_training,
+
+
 rule answer_with_lattice:
     input:
-        cells=rules.build_map_cells.output.cells,
+        cells=map_cells,
     output:
         "results/map/answers/{axis}/lattice.csv",
     log:
@@ -82,7 +153,7 @@ rule answer_with_lattice:
 
 rule answer_with_spglib:
     input:
-        cells=rules.build_map_cells.output.cells,
+        cells=map_cells,
     output:
         "results/map/answers/{axis}/spglib.csv",
     log:
@@ -100,11 +171,9 @@ rule answer_with_spglib:
 
 rule answer_with_networks:
     input:
-        cells=rules.build_map_cells.output.cells,
-        model=lambda wildcards: outputs("model", [MAP_NETWORKS[wildcards.network]])[0],
-        predictions=lambda wildcards: outputs(
-            "predictions", [MAP_NETWORKS[wildcards.network]]
-        )[0],
+        cells=map_cells,
+        models=lambda wildcards: map_outputs("model", wildcards),
+        predictions=lambda wildcards: map_outputs("predictions", wildcards),
     output:
         "results/map/answers/{axis}/{network}.csv",
     log:
@@ -117,6 +186,7 @@ rule answer_with_networks:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
+        values=lambda wildcards: list(SETTINGS.map.values(wildcards.axis)),
         code=code("answer_with_networks.py"),
     script:
         "../scripts/answer_with_networks.py"
@@ -124,7 +194,7 @@ rule answer_with_networks:
 
 rule ask_baseline:
     input:
-        cells=rules.build_map_cells.output.cells,
+        cells=map_cells,
     output:
         "results/map/baselines/{axis}/{baseline}.csv",
     log:
@@ -146,7 +216,7 @@ rule ask_baseline:
 
 rule answer_with_baseline:
     input:
-        cells=rules.build_map_cells.output.cells,
+        cells=map_cells,
         told=rules.ask_baseline.output[0],
     output:
         "results/map/answers/{axis}/{baseline}.csv",

@@ -22,7 +22,7 @@ rule plan:
         "../scripts/plan.py"
 
 
-TRAINING_RULES = {"train", "train_split", "train_defect_types"}
+TRAINING_RULES = {"train", "train_split", "train_defect_types", "train_for_map"}
 
 # Results that a run replaces are kept here until it has succeeded.
 PREVIOUS = Path("results/previous", STARTED.replace(":", "-"))

@@ -49,7 +49,7 @@ rule relax_structures:
         ),
         # Not among the outputs, which a failed job loses: finished structures lie here.
         state=placed("results/state/relaxed/{defect}/{supercell}/{shard}"),
-        code=code("relax_structures.py", **calculator_files()),
+        code=code("relax_structures.py", **calculator_files(calculators())),
     script:
         "../scripts/relax_structures.py"
 

@@ -14,9 +14,11 @@ from defectpool.runtime.job_log import logging_to
 
 with logging_to(snakemake.log[0]):
     networks = list(snakemake.params.audits)
-    raw = pd.concat([read_answers(Path(path)) for path in snakemake.input.answers])
-    thresholds = map_statistics.thresholds(raw)
-    decided = map_statistics.decided(raw.reset_index(drop=True), thresholds)
+    raw = pd.concat(
+        [read_answers(Path(path)) for path in snakemake.input.answers], ignore_index=True
+    )
+    thresholds = map_statistics.thresholds(map_statistics.of_campaign(raw))
+    decided = map_statistics.decided(raw, thresholds)
     answers = map_statistics.with_combined(decided, networks)
     resamples = snakemake.params.bootstrap
     table = map_statistics.table(answers, resamples)
@@ -27,7 +29,7 @@ with logging_to(snakemake.log[0]):
     seconds = {name: float(read_audit(Path(path))["seconds"]) for name, path in audits}
     differences = map_statistics.differences(answers, networks, resamples)
     costs = map_statistics.costs(answers, seconds)
-    trust = map_statistics.trust(answers, networks)
+    trust = map_statistics.trust(map_statistics.of_campaign(answers), networks)
     words = map_words.page(overall, differences, trust, costs, thresholds)
     write_text(Path(snakemake.output.words), words)
     print(words)

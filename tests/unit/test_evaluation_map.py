@@ -94,19 +94,19 @@ def model_of(folder, pooling):
 def test_each_formula_is_answered_by_the_fold_that_tested_it(cells, tmp_path, pooling):
     path = model_of(tmp_path, pooling)
     formulas = sorted({one.formula for one in cells})
-    folds = pd.DataFrame({"repeat": 0, "fold": [0, 1], "formula": formulas})
+    folds = pd.DataFrame({"repeat": 0, "fold": [0, 1], "host": formulas, "formula": formulas})
     asked = map_answers.Networks(path, folds)
     swapped = map_answers.Networks(path, folds.assign(fold=[1, 0]))
     one = cells[0]
     assert asked(one).score != swapped(one).score
-    own = asked.tested[one.formula]
+    own = asked.tested_formula[one.formula]
     assert own == {(0, formulas.index(one.formula))}
     # a formula that no network has seen is answered by all of them
     both = map_answers.Networks(path, folds.assign(formula=["X", "Y"]))(one).score
     assert both == pytest.approx((asked(one).score + swapped(one).score) / 2, abs=1e-6)
     assert np.isnan(asked(one).type_correct) == (pooling == "max")
     with pytest.raises(DefectpoolError, match=r"training\.split"):
-        map_answers.Networks(path, folds.assign(formula="X"))
+        map_answers.Networks(path, folds.assign(host="X"))
 
 
 def test_the_chosen_atom_of_a_baseline_is_compared_with_the_defects(cells, tmp_path):

@@ -1,6 +1,7 @@
 """Real cells with labels: how they are read, and what lattice and networks are asked."""
 
 import json
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -12,6 +13,8 @@ from ase.build import mx2
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import real_cells
+from defectpool.evaluation.second_opinion import unlabeled
+from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.network.initial import initial_network
 from defectpool.network.model_file import write_models
 from defectpool.network.site_network import SITES
@@ -69,11 +72,37 @@ def test_networks_that_trained_on_the_host_are_not_asked(folder, tmp_path):
     cells = real_cells.read_cells(folder)
 
     def probability(formula):
-        tested = pd.DataFrame({"repeat": 0, "fold": [1], "formula": [formula]})
+        tested = pd.DataFrame({"repeat": 0, "fold": [1], "host": ["h"], "formula": [formula]})
         return real_cells.network_answers(cells, path, tested)["probability"].mean()
 
     assert probability("MoS2") > 0.99
     assert probability("WS2") == pytest.approx(0.5, abs=0.01)  # MoS2 is new to both
+
+
+def test_polymorphs_of_unlike_prototypes_are_answered_by_their_own_folds(folder, tmp_path):
+    weights = [
+        initial_network(SITES, "smooth", SMALL, GRAPH.radius, fold).state_dict() for fold in (0, 1)
+    ]
+    models = [
+        {"repeat": 0, "fold": fold, "epoch": 1, "weights": one} for fold, one in enumerate(weights)
+    ]
+    path = tmp_path / "model.pt"
+    settings = {"pooling": SITES, "convolution": "smooth", "network": SMALL.model_dump()}
+    graph = {**GRAPH.model_dump(), "rounds": 1}
+    write_models(path, {**settings, "n_outputs": 5, "graph": graph, "models": models})
+    both = pd.DataFrame({"repeat": 0, "fold": [0, 1], "host": ["a", "b"], "formula": "MoS2"})
+    networks = UnseenNetworks(path, both)
+    atoms = real_cells.read_cells(folder)[0].atoms
+
+    def probability(host):
+        answer = networks.answer(replace(unlabeled(atoms), host=host), "MoS2")
+        return answer.probability
+
+    first, second, mean = (probability(host) for host in ("a", "b", ""))
+    assert first != second and mean == pytest.approx((first + second) / 2)
+    twice = both.assign(host="a")
+    with pytest.raises(DefectpoolError, match="random split"):
+        UnseenNetworks(path, twice)
 
 
 def test_files_without_labels_are_named(tmp_path):

@@ -37,8 +37,8 @@ def test_the_figure_shows_every_method(tmp_path):
     for method in ("lattice", "combined", "sites_4x4", "mine"):
         assert f"<title>{method}, 0.4: " in text
     assert plots_map.method_style("sites_4x4") == plots_map.method_style("sites")
-    assert plots_map.position("supercells", "6x6") == 6
-    assert plots_map.position("strain", "-0.02") == -2
+    assert plots_map.positions("supercells", ["6x6"]) == {"6x6": 6}
+    assert plots_map.positions("strain", ["-0.02"]) == {"-0.02": -2}
 
 
 def test_the_words_name_the_best_methods_and_the_winner():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defectpool.errors import DefectpoolError
-from defectpool.training.splits import host_disjoint_folds, sample_validation
+from defectpool.training.splits import host_disjoint_folds, of_some_hosts, sample_validation
 
 formulas = st.lists(st.sampled_from([f"A{i}" for i in range(30)]), min_size=20, max_size=200)
 
@@ -51,3 +51,15 @@ def test_too_few_formulas():
         host_disjoint_folds(["MoS2"] * 4, 2, 0)
     with pytest.raises(DefectpoolError, match="there are 4"):
         host_disjoint_folds(["A", "B", "C", "D"], 5, 0)
+
+
+def test_training_on_some_hosts():
+    hosts = np.array([f"h{number // 3}" for number in range(30)], dtype=object)
+    train = np.arange(6, 30)
+    few, more = (of_some_hosts(train, hosts, number, 0) for number in (2, 5))
+    assert len(few) == 6 and len(more) == 15
+    assert set(few) < set(more) < set(train)
+    assert [len(set(hosts[part])) for part in (few, more)] == [2, 5]
+    assert (of_some_hosts(train, hosts, 100, 0) == train).all()
+    assert set(of_some_hosts(train[::-1], hosts, 5, 0)) == set(more)
+    assert set(of_some_hosts(train, hosts, 5, 1)) != set(more)

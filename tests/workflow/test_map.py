@@ -17,6 +17,20 @@ def test_every_method_answers_along_every_axis(clone):
     assert (jobs["train"], jobs["draw_map"]) == ("2", "1")
 
 
+def test_networks_trained_for_the_map_alone(clone):
+    axes = {"train_hosts": [2, 4], "split": ["formula", "element"], "relaxation": ["chgnet"]}
+    others = ("displacement", "temperature", "concentration", "supercells", "alloy", "strain")
+    empty: dict[str, list] = {axis: [] for axis in others}
+    clone.configure(**TINY | {"map": {**empty, **axes, "baselines": []}})
+    done = clone.run("-n", "map", "--configfile", "my.yaml")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.M))
+    # two poolings; the split of the campaign is trained anyway
+    assert (jobs["train"], jobs["train_for_map"]) == ("2", "6")
+    assert (jobs["answer_with_networks"], jobs["relax_map_cells"]) == ("6", "1")
+
+
 def test_a_baseline_without_its_environment(clone):
     clone.configure(**TINY | {"map": {"baselines": ["matid"]}})
     done = clone.run("-n", "map", "--configfile", "my.yaml")

@@ -63,9 +63,11 @@ def test_a_site_in_one_file(clone, site, train, graphs):
       {"gres": "gpu:a100:1", "slurm_partition": "a100"})],
 )  # fmt: skip
 def test_every_rule_that_trains_gets_the_gpu(clone, site, expected):
-    code, text = dry_run(clone, "beyond", site=site)
+    axes = {"train_hosts": [5], "relaxation": ["chgnet"]}
+    code, text = dry_run(clone, "beyond", "map", "--config", f"map={axes}", site=site)
     assert code == 0, text
-    for rule in ("train", "train_split", "train_defect_types"):
+    trains = ("train", "train_split", "train_defect_types", "train_for_map")
+    for rule in (*trains, "relax_map_cells"):
         found = resources(text, rule)
         assert {key: found.get(key) for key in expected} == expected
     for rule in ("build_graphs", "generalize"):

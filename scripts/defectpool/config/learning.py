@@ -79,6 +79,12 @@ class TrainingSettings(Section):
         "and three at least.",
     )
     repeats: int = Field(1, ge=1, le=1000, description="Repetitions with other folds and weights.")
+    hosts: int | None = Field(
+        None,
+        ge=2,
+        description="Hosts that each network is trained on, drawn from those of its training set; "
+        "a larger number contains each smaller one. Empty: all of them.",
+    )
     validation: float = Field(
         0.1,
         gt=0,

@@ -85,12 +85,16 @@ def answers(
         seconds = time.process_time() - started
         taken = seconds if np.isnan(answer.seconds) else answer.seconds
         judged = (answer.site_correct, answer.type_correct) if one.label else (nan, nan)
-        value = one.structure.rpartition("@")[2]
         rows.append(
-            (axis, value, one.structure, one.host, one.formula, one.defect, one.label, name,
+            (axis, value_of(one), one.structure, one.host, one.formula, one.defect, one.label, name,
              answer.score, *judged, taken, len(one.atoms), answer.reason)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def value_of(one: DefectStructure) -> str:
+    """Value of the axis that a structure stands at."""
+    return one.structure.rpartition("@")[2]
 
 
 def read_answers(path: Path) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from defectpool.config.map import TRAINING_AXES
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.evaluation.statistics import Estimate
@@ -27,6 +28,12 @@ POINT = ["axis", "value", "method"]
 
 # Candidate thresholds: quantiles of the scores.
 CANDIDATES = 400
+
+
+def of_campaign(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers along axes on which the networks are those of the campaign; all if there is none."""
+    found = answers[~answers["axis"].isin(TRAINING_AXES)]
+    return answers if found.empty else found
 
 
 def halves(formulas: Iterable[str]) -> dict[str, int]:
@@ -104,7 +111,7 @@ def best_network(answers: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame
     half = answers["formula"].map(halves(answers["formula"]))
     parts = []
     for own in (0, 1):
-        other = answers[half != own]
+        other = of_campaign(answers[half != own])
         right = {
             name: statistics.is_correct(other[other["method"] == name]).mean() for name in networks
         }

@@ -68,23 +68,24 @@ class UnseenNetworks:
     def __init__(self, model: Path, predictions: pd.DataFrame) -> None:
         self.networks = load_models(model)
         self.graph = graph_settings(model)
-        folds = predictions[["repeat", "fold", "formula"]].drop_duplicates()
-        if folds.duplicated(["repeat", "formula"]).any():
+        folds = predictions[["repeat", "fold", "host", "formula"]].drop_duplicates()
+        if folds.duplicated(["repeat", "host"]).any():
             raise DefectpoolError(
                 "training.split: with a random split every network has trained on all formulas; "
                 "choose formula, element or prototype"
             )
-        self.tested = {
-            str(formula): set(zip(part["repeat"], part["fold"], strict=True))
-            for formula, part in folds.groupby("formula")
-        }
+        self.tested_host, self.tested_formula = _tested(folds, "host"), _tested(folds, "formula")
 
     def answer(self, structure: DefectStructure, formula: str) -> NetworkAnswer | None:
-        """Answer for a structure of a formula; None where no graph can be made of it."""
+        """Answer for a structure of a formula; None where no graph can be made of it.
+
+        A host of the campaign is answered by the networks that it was tested with.
+        """
+        unseen = self.tested_host.get(structure.host) or self.tested_formula.get(formula)
         networks = [
             network
             for repeat, fold, network in self.networks
-            if (repeat, fold) in self.tested.get(formula, {(repeat, fold)})
+            if unseen is None or (repeat, fold) in unseen
         ]
         size = networks[0].settings
         started = time.process_time()
@@ -105,6 +106,14 @@ class UnseenNetworks:
         if classes is not None:
             found = DEFECT_TYPES[int(classes[graphs.site_class[atom], 1:].argmax())]
         return NetworkAnswer(probability, atom, found, seconds)
+
+
+def _tested(folds: pd.DataFrame, column: str) -> dict[str, set[tuple[int, int]]]:
+    """Repeats and folds in which each host or formula was tested."""
+    return {
+        str(name): set(zip(part["repeat"], part["fold"], strict=True))
+        for name, part in folds.groupby(column)
+    }
 
 
 def _scores(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from defectpool.evaluation.map_statistics import CALIBRATED
-from defectpool.reporting.plots_map import AXES
+from defectpool.reporting.plots_map import AXES, value_text
 from defectpool.reporting.style import rows_of
 
 GUESSING = 0.5
@@ -47,8 +47,8 @@ def page(
             "",
             "## When to trust which",
             "",
-            "All structures of the map, by what the lattice says of them, and the share in percent "
-            "that lattice and network classify correctly.",
+            "All structures on which the networks of the campaign were asked, by what the lattice "
+            "says of them, and the share in percent that lattice and network classify correctly.",
             "",
             *markdown(
                 ["the lattice says", "structures", "lattice", "network"],
@@ -123,12 +123,6 @@ def _chosen(thresholds: Mapping[str, tuple[float, float]]) -> list[str]:
         for method, (first, second) in thresholds.items()
         if method in CALIBRATED
     ]
-
-
-def value_text(axis: str, value: str) -> str:
-    """Value of an axis in its unit."""
-    factor = AXES[axis][1]
-    return value if axis == "supercells" or factor == 1 else f"{factor * float(value):g}"
 
 
 def _interval(row: Any, name: str, sign: str = "") -> str:

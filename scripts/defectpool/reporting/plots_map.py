@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,12 +30,17 @@ if TYPE_CHECKING:
 AXES = {
     "displacement": ("static displacement (Å)", 1),
     "temperature": ("temperature (K)", 1),
+    "relaxation": ("relaxed by", 1),
     "concentration": ("share of defects (%)", 100),
     "supercells": ("supercell", 1),
     "alloy": ("second species (%)", 100),
     "strain": ("strain (%)", 100),
+    "train_hosts": ("hosts to train on", 1),
+    "split": ("unseen in training", 1),
 }
-LOGARITHMIC = ("concentration", "supercells")
+LOGARITHMIC = ("concentration", "supercells", "train_hosts")
+# Axes whose values are names, which no line connects.
+NAMED = ("relaxation", "split")
 ROWS = {
     "found": "found (%)",
     "false_alarms": "false alarms (%)",
@@ -65,9 +70,19 @@ def draw(table: pd.DataFrame, paths: Sequence[Path]) -> None:
         for column, name in enumerate(axes_names):
             part = rows_of(table, axis=name)
             for axes, quantity in zip(grid[:, column], ROWS, strict=True):
-                for method in methods:
-                    _line(axes, rows_of(part, method=method), quantity, method)
-                _ticks(axes, ordered(part["value"]), name)
+                values = ordered(part["value"])
+                for number, method in enumerate(methods):
+                    rows = rows_of(part, method=method)
+                    if rows.empty or rows[quantity].isna().all():
+                        continue
+                    x = positions(name, values)
+                    if name in NAMED:  # side by side
+                        shift = (number - (len(methods) - 1) / 2) * 0.6 / len(methods)
+                        x = {value: place + shift for value, place in x.items()}
+                    _line(axes, rows, quantity, x)
+                _ticks(axes, positions(name, values), name)
+            for axes in grid[:-1, column]:
+                axes.tick_params(labelbottom=False)
             grid[-1, column].set_xlabel(AXES[name][0])
         for axes, label in zip(grid[:, 0], ROWS.values(), strict=True):
             axes.set_ylabel(label)
@@ -94,9 +109,13 @@ def method_style(method: str) -> dict[str, Any]:
     return style_of(pooling)
 
 
-def position(axis: str, value: str) -> float:
-    """Place of a value on the x axis."""
-    return np.sqrt(cells(value)) if axis == "supercells" else AXES[axis][1] * float(value)
+def positions(axis: str, values: Sequence[str]) -> dict[str, float]:
+    """Place of each value on the x axis."""
+    if axis in NAMED:
+        return {value: float(place) for place, value in enumerate(values)}
+    if axis == "supercells":
+        return {value: float(np.sqrt(cells(value))) for value in values}
+    return {value: AXES[axis][1] * float(value) for value in values}
 
 
 def _width(method: str) -> float:
@@ -108,16 +127,20 @@ def _dashes(method: str) -> Literal["-", "--"]:
     return "--" if method == COMBINED else "-"
 
 
-def _line(axes: Axes, rows: pd.DataFrame, quantity: str, method: str) -> None:
-    if rows.empty or rows[quantity].isna().all():
-        return
-    x = np.array([position(*point) for point in zip(rows["axis"], rows["value"], strict=True)])
+def _line(axes: Axes, rows: pd.DataFrame, quantity: str, places: Mapping[str, float]) -> None:
+    """One method along an axis: a line with a band, or points with bars where values are names."""
+    method, axis = rows["method"].iloc[0], rows["axis"].iloc[0]
+    x = np.array([places[value] for value in rows["value"]])
     order = np.argsort(x)
     x, rows = x[order], rows.iloc[order]
     y, low, high = (100 * rows[f"{quantity}{end}"].to_numpy() for end in ("", "_low", "_high"))
     style = method_style(method)
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
-    axes.plot(x, y, linewidth=_width(method), linestyle=_dashes(method), markersize=5, **style)
+    if axis in NAMED:
+        axes.vlines(x, low, high, color=style["color"], linewidth=1.2)
+        axes.plot(x, y, linestyle="", markersize=5, **style)
+    else:
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
+        axes.plot(x, y, linewidth=_width(method), linestyle=_dashes(method), markersize=5, **style)
     texts = [
         f"{method}, {value}: {one:.1f} % ({a:.1f} to {b:.1f})"
         for value, one, a, b in zip(rows["value"], y, low, high, strict=True)
@@ -125,11 +148,19 @@ def _line(axes: Axes, rows: pd.DataFrame, quantity: str, method: str) -> None:
     tooltips(axes, x, y, texts)
 
 
-def _ticks(axes: Axes, values: Sequence[str], name: str) -> None:
+def _ticks(axes: Axes, places: Mapping[str, float], name: str) -> None:
     """Ticks at the values of an axis."""
     if name in LOGARITHMIC:
         axes.set_xscale("log")
-    x = [position(name, value) for value in values]
-    texts = list(values) if name == "supercells" else [f"{place:g}" for place in x]
-    axes.set_xticks(x, texts, rotation=90, fontsize=8)
+    texts = [value_text(name, value) for value in places]
+    axes.set_xticks(list(places.values()), texts, rotation=90, fontsize=8)
     axes.minorticks_off()
+    if name in NAMED:
+        axes.set_xlim(-0.5, len(places) - 0.5)
+
+
+def value_text(axis: str, value: str) -> str:
+    """Value of an axis in its unit."""
+    factor = AXES[axis][1]
+    # a calculator of the user's by its class
+    return value.rpartition(":")[2] if factor == 1 else f"{factor * float(value):g}"

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from defectpool.config import MapSettings, StructuresSettings
+from defectpool.config.map import TRAINING_AXES
 from defectpool.errors import DefectpoolError
 from defectpool.materials.host import Host
 from defectpool.runtime.hashing import seed
 from defectpool.structures.build import build_structures
 from defectpool.structures.structure_files import DefectStructure, Skipped
-
-AXES = ("displacement", "temperature", "concentration", "supercells", "alloy", "strain")
 
 # Keys of `structures` where they are not what changes; all others are those of the campaign.
 BASE: dict[str, Any] = {
@@ -59,12 +58,12 @@ def points(axis: str, chosen: MapSettings, structures: StructuresSettings) -> li
     own = structures.model_dump() | BASE
     alloy = structures.alloy.model_dump() | {"hosts": 0.0}
     found = []
-    for value in getattr(chosen, axis):
+    for text, value in chosen.values(axis).items():
         changed = _changed(axis, value, alloy)
         found.append(
             Point(
                 axis,
-                value if isinstance(value, str) else f"{value:g}",
+                text,
                 value if axis == "supercells" else chosen.supercell,
                 StructuresSettings(**(own | {"alloy": alloy} | changed)),
             )
@@ -82,9 +81,9 @@ def _changed(axis: str, value: Any, alloy: dict[str, Any]) -> dict[str, Any]:
             return {"displacements": [{"model": "thermal", "temperature": value}]}
         case "alloy":
             return {"alloy": alloy | {"hosts": 1.0, "fraction": value}} if value else {}
-        case "supercells":
-            return {}
-    return {axis: value}
+        case "relaxation":
+            return {"displacements": [{"model": "relaxed", "calculator": value}]}
+    return {} if axis in ("supercells", *TRAINING_AXES) else {axis: value}
 
 
 def sampled_hosts(hosts: Iterable[Host], number: int, random_seed: int) -> list[Host]:

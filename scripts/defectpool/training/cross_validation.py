@@ -38,7 +38,7 @@ from defectpool.training.artifacts import Artifacts, predictions_of
 from defectpool.training.loop import BestEpoch, Callbacks, Fold, FoldResult, Indices, train_fold
 from defectpool.training.objective import Binary, Objective
 from defectpool.training.progress import ProgressBar
-from defectpool.training.splits import assign_folds
+from defectpool.training.splits import assign_folds, of_some_hosts
 from defectpool.training.stepper import Limits
 
 if TYPE_CHECKING:
@@ -186,7 +186,10 @@ def all_folds(
         assigned = assign_folds(training.split, graphs, training.folds, seed, prototypes)
         for number in range(training.folds):
             seed = seed_of(training.seed, repeat, number)
-            found.append(Fold(repeat, number, *assigned.indices(number, training.validation, seed)))
+            train, *others = assigned.indices(number, training.validation, seed)
+            if training.hosts is not None:
+                train = of_some_hosts(train, graphs.host, training.hosts, training.seed)
+            found.append(Fold(repeat, number, train, *others))
     return found
 
 

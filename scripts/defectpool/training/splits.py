@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -243,3 +243,29 @@ def sample_validation(
         if wanted <= 0:
             break
     return candidates & np.isin(names, taken)
+
+
+def of_some_hosts(
+    structures: NDArray[np.int64], hosts: NDArray[Any], number: int, seed: int
+) -> NDArray[np.int64]:
+    """Structures of so many hosts, those with the smallest random keys.
+
+    Parameters
+    ----------
+    structures
+        Indices of structures, as for a training set.
+    hosts
+        Host of every structure.
+    number
+        Number of hosts; there may be fewer.
+    seed
+        Another seed, other hosts.
+
+    Returns
+    -------
+    array
+        Indices; those for a larger number contain those for each smaller one.
+    """
+    names = hosts[structures]
+    distinct = sorted({str(name) for name in names}, key=lambda name: seed_of("hosts", seed, name))
+    return structures[np.isin(names, distinct[:number])]
