@@ -37,6 +37,7 @@ rule map:
         "results/map.csv",
         "results/plots/map.svg",
         "results/map.md",
+        "results/report/map.html",
 
 
 rule build_map_cells:
@@ -174,6 +175,9 @@ rule draw_map:
     output:
         csv="results/map.csv",
         plot=plot("map", "Beyond the table", "which method is right where"),
+        coverage=plot(
+            "coverage", "Beyond the table", "the least certain answers withheld"
+        ),
         words="results/map.md",
     log:
         "results/logs/draw_map.log",
@@ -187,3 +191,45 @@ rule draw_map:
         code=code("draw_map.py"),
     script:
         "../scripts/draw_map.py"
+
+
+rule write_map_page:
+    input:
+        answers=rules.draw_map.input.answers,
+        cells=expand(rules.build_map_cells.output.cells, axis=MAP_AXES),
+        relaxed=(
+            shards_of(
+                STRUCTURES, defect=SETTINGS.defects, supercell=SETTINGS.supercells
+            )
+            if SETTINGS.structures.relaxes
+            else []
+        ),
+        networks=[outputs(name, ANY_RUNS) for name in ("model", "predictions", "audit")],
+        table=rules.draw_map.output.csv,
+        plot=rules.draw_map.output.plot[0],
+        coverage_plot=rules.draw_map.output.coverage[0],
+    output:
+        report(
+            "results/report/map.html",
+            caption="report/map_page.rst",
+            category="Beyond the table",
+            labels={"plot": "the map, what is called what, found defects, mistakes"},
+        ),
+    log:
+        "results/logs/write_map_page.log",
+    benchmark:
+        "results/benchmarks/write_map_page.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        runs={
+            name: with_outputs([run], "model", "predictions", "audit")[0]
+            for name, run in MAP_NETWORKS.items()
+        },
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("write_map_page.py"),
+    script:
+        "../scripts/write_map_page.py"

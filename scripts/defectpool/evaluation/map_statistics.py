@@ -83,6 +83,14 @@ def thresholds(answers: pd.DataFrame) -> dict[str, tuple[float, float]]:
     return found
 
 
+def verdicts(
+    raw: pd.DataFrame, networks: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
+    """Answers of all methods with their verdicts, the combined one among them, and thresholds."""
+    chosen = thresholds(raw)
+    return with_combined(decided(raw.reset_index(drop=True), chosen), networks), chosen
+
+
 def decided(answers: pd.DataFrame, chosen: dict[str, tuple[float, float]]) -> pd.DataFrame:
     """Answers with `probability`: 1 defective, 0 pristine, and the wrong one without an answer."""
     half = answers["formula"].map(halves(answers["formula"]))
