@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from defectpool.structures.structure_files import DefectStructure
 
 # From pale, where nothing is, to dark; lightness falls all the way, for the color-blind and print.
-STEPS = ("#dfe3e8", "#fde725", "#35b779", "#31688e", "#440154")
+STEPS = ("#dfe3e8", "#f3d724", "#35b779", "#31688e", "#440154")
 TRUE, FOUND = "#D55E00", "#000000"  # marks: vermilion of Okabe and Ito, black
 MARGIN = 1.6  # Å around a picture
 
@@ -56,8 +56,7 @@ def scaled(scores: NDArray[np.float64], logits: bool) -> NDArray[np.float64]:
     if logits:
         probabilities: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(scores, -500, 500)))
         return probabilities
-    lowest, width = scores.min(initial=0.0), np.ptp(scores) if len(scores) else 0.0
-    return (scores - lowest) / (width or 1.0)
+    return (scores - scores.min()) / (np.ptp(scores) or 1.0)
 
 
 def color_of(score: float) -> str:

@@ -89,7 +89,7 @@ def example(one: DefectStructure, axis: str, named: pd.DataFrame, networks: Netw
     own = named[(named["axis"] == axis) & (named["structure"] == one.structure)]
     said = [
         (row["method"], _said(row, finding), bool(right))
-        for (_, row), right in zip(own.iterrows(), is_right(own), strict=True)
+        for row, right in zip(own.to_dict("records"), is_right(own), strict=True)
     ]
     scores = np.zeros(len(one.atoms)) if answer is None else answer.site_scores
     return Example(one, scaled(scores, networks.names_types), finding, title(one, axis), said)
@@ -119,7 +119,7 @@ def point(axis: str, value: str) -> str:
     return " ".join(filter(None, [name, value_text(axis, value), unit.removesuffix(")")]))
 
 
-def _said(row: Mapping[str, Any], finding: Finding) -> str:
+def _said(row: Mapping[Any, Any], finding: Finding) -> str:
     """What a method said of a structure."""
     called, sure = str(row["called"]), row["confidence"]
     if called == NO_ANSWER:

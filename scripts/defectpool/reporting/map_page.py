@@ -15,7 +15,7 @@ import pandas as pd
 from defectpool.evaluation import map_confusion, map_coverage
 from defectpool.reporting import map_words
 from defectpool.reporting.html_table import Column, html_table, number
-from defectpool.reporting.map_drawing import picture
+from defectpool.reporting.map_drawing import STEPS, picture
 from defectpool.reporting.map_words import value_text
 from defectpool.reporting.page_parts import as_json, filled, inline_svg, link
 from defectpool.reporting.plots_map import AXES
@@ -202,10 +202,11 @@ def _coverage_words(told: pd.DataFrame) -> list[str]:
 
 
 def _found(inputs: Inputs, cards: Sequence[str], relaxed: Sequence[str]) -> str:
-    more = (
+    of_relaxed = (
         "<h3>Relaxed cells</h3><p>The first of each type in the order of a hash, whatever the "
         f'verdict.</p><div class="cards">{"".join(relaxed)}</div>'
     )
+    more = of_relaxed if relaxed else ""
     scores = "its probability to belong to a defect" if inputs.probabilities else "its score"
     return (
         "<h2>Found defects</h2>"
@@ -214,7 +215,7 @@ def _found(inputs: Inputs, cards: Sequence[str], relaxed: Sequence[str]) -> str:
         "one are shown, at the temperature nearest to 300 K: the first, in the order of a hash, of "
         "which the verdict of these networks is right. Seen from above; a click shows a structure "
         "in 3D.</p>"
-        f'{_key(inputs.probabilities)}<section><div class="cards">{"".join(cards)}</div>{more if relaxed else ""}'
+        f'{_key(inputs.probabilities)}<section><div class="cards">{"".join(cards)}</div>{more}'
         '<div class="stage"></div></section>'
     )
 
@@ -239,7 +240,8 @@ def _key(probabilities: bool) -> str:
     low, high = ("0", "1") if probabilities else ("lowest", "highest")
     what = "probability of a defect" if probabilities else "score of the site"
     return (
-        f'<p class="key"><span>{low} <i class="scale"></i> {high} {what}</span>'
+        f'<p class="key"><span>{low} <i class="scale" style="background: linear-gradient(90deg, '
+        f'{", ".join(STEPS)})"></i> {high} {what}</span>'
         '<span><i class="ring"></i>defect</span>'
         '<span><i class="square"></i>defect found by the lattice</span></p>'
     )

@@ -92,8 +92,7 @@ def handle(method: str) -> Line2D:
     from matplotlib.lines import Line2D
 
     style = method_style(method)
-    line = {"linewidth": width(method), "linestyle": dashes(method)}
-    return Line2D([], [], label=method, **line, **style)
+    return Line2D([], [], label=method, linewidth=width(method), linestyle=dashes(method), **style)
 
 
 def width(method: str) -> float:
