@@ -39,11 +39,16 @@ def map_outputs(name, wildcards):
     ]
 
 
-def map_cells(wildcards):
+def cells_of_axis(axis):
     """Return the structures of an axis."""
-    relaxed = wildcards.axis == "relaxation"
+    relaxed = axis == "relaxation"
     made_by = rules.relax_map_cells if relaxed else rules.build_map_cells
-    return made_by.output[0].format(axis=wildcards.axis)
+    return made_by.output[0].format(axis=axis)
+
+
+def map_cells(wildcards):
+    """Return the structures that a job answers."""
+    return cells_of_axis(wildcards.axis)
 
 
 def relaxing():
@@ -67,6 +72,7 @@ rule map:
         "results/map.csv",
         "results/plots/map.svg",
         "results/map.md",
+        "results/report/map.html",
 
 
 rule build_map_cells:
@@ -244,6 +250,9 @@ rule draw_map:
     output:
         csv="results/map.csv",
         plot=plot("map", "Beyond the table", "which method is right where"),
+        coverage=plot(
+            "coverage", "Beyond the table", "the least certain answers withheld"
+        ),
         words="results/map.md",
     log:
         "results/logs/draw_map.log",
@@ -257,3 +266,45 @@ rule draw_map:
         code=code("draw_map.py"),
     script:
         "../scripts/draw_map.py"
+
+
+rule write_map_page:
+    input:
+        answers=rules.draw_map.input.answers,
+        cells=[cells_of_axis(axis) for axis in MAP_AXES],
+        relaxed=(
+            shards_of(
+                STRUCTURES, defect=SETTINGS.defects, supercell=SETTINGS.supercells
+            )
+            if SETTINGS.structures.relaxes
+            else []
+        ),
+        networks=[outputs(name, ANY_RUNS) for name in ("model", "predictions", "audit")],
+        table=rules.draw_map.output.csv,
+        plot=rules.draw_map.output.plot[0],
+        coverage_plot=rules.draw_map.output.coverage[0],
+    output:
+        report(
+            "results/report/map.html",
+            caption="report/map_page.rst",
+            category="Beyond the table",
+            labels={"plot": "the map, what is called what, found defects, mistakes"},
+        ),
+    log:
+        "results/logs/write_map_page.log",
+    benchmark:
+        "results/benchmarks/write_map_page.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        runs={
+            name: with_outputs([run], "model", "predictions", "audit")[0]
+            for name, run in MAP_NETWORKS.items()
+        },
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("write_map_page.py"),
+    script:
+        "../scripts/write_map_page.py"

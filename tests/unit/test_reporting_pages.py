@@ -15,7 +15,7 @@ from defectpool.evaluation import localization
 from defectpool.evaluation.misclassified import misclassified
 from defectpool.evaluation.tables import RUN_KEY
 from defectpool.materials import embedded
-from defectpool.reporting import summary, table, viewer
+from defectpool.reporting import page_parts, summary, table, viewer
 from defectpool.structures.build import build_structures
 
 PACKAGE = Path(viewer.__file__).parent
@@ -43,7 +43,7 @@ def row(structure, site, **more):
 
 
 def test_library_is_the_released_one_with_its_licence():
-    text = (PACKAGE / viewer.LIBRARY).read_bytes()
+    text = (PACKAGE / page_parts.LIBRARY).read_bytes()
     # npm package 3dmol 2.5.5, build/3Dmol-min.js
     assert hashlib.sha256(text).hexdigest() == (
         "f7cc78921ae72e7623e89cdd111434f58c2efddd2ffda1cd212644b406fb8016"
@@ -56,7 +56,7 @@ def test_page_has_all_in_it_and_asks_for_nothing():
     structures = pair_of()
     defective, pristine = sorted(structures, key=lambda s: -s.label)
     page = viewer.page([viewer.example(pristine, defective, [row(defective, 3)])])
-    own = page.replace((PACKAGE / viewer.LIBRARY).read_text(), "")
+    own = page.replace((PACKAGE / page_parts.LIBRARY).read_text(), "")
     assert "$LIBRARY" not in own and "$EXAMPLES" not in own
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", own)
     assert not re.search(r"https?://", own)
@@ -171,7 +171,8 @@ def test_summary_holds_every_value_and_escapes_text_from_outside():
     assert "x&lt;script&gt;" in text and "n&lt;1&gt;" in text and "&lt;none&gt;" in text
     assert text.count("<script") == text.count("</script>") == 2
     assert "<metadata>" not in text and "<?xml" not in text
-    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", text)
+    # nothing but the link to the page of the map
+    assert set(re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)([^"']*)""", text)) == {"map.html"}
 
 
 def test_summary_opens_with_the_table_and_the_main_plot():

@@ -14,7 +14,7 @@ def test_every_method_answers_along_every_axis(clone):
     assert (jobs["build_map_cells"], jobs["answer_with_lattice"]) == ("5", "5")
     assert (jobs["answer_with_networks"], jobs["answer_with_spglib"]) == ("10", "5")
     # networks for all types of defects at once
-    assert (jobs["train"], jobs["draw_map"]) == ("2", "1")
+    assert (jobs["train"], jobs["draw_map"], jobs["write_map_page"]) == ("2", "1", "1")
 
 
 def test_networks_trained_for_the_map_alone(clone):

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "axis", "value", "structure", "host", "formula", "defect", "label", "method", "score",
-    "site_correct", "type_correct", "seconds", "atoms", "reason",
+    "site_correct", "type_correct", "called", "confidence", "seconds", "atoms", "reason",
 )  # fmt: skip
-TEXTS = ("axis", "value", "structure", "host", "formula", "defect", "method", "reason")
+TEXTS = ("axis", "value", "structure", "host", "formula", "defect", "method", "called", "reason")
+
+# What a structure is called, beside the types of defects.
+PRISTINE, DEFECTIVE, SEVERAL = "pristine", "defective", "several types"
 
 # Å. spglib can crash at 1.1.
 TOLERANCES = (0.01, 0.03, 0.1, 0.2, 0.4)
@@ -46,6 +49,11 @@ class Answer:
         The larger, the more likely the structure is defective; NaN where there is no answer.
     site_correct, type_correct
         Of a defective structure, 1 or 0; NaN where the method does not tell.
+    called
+        `pristine`, the type of its defects, `several types`, or `defective` where no type is told;
+        empty without an answer, and for methods whose threshold is chosen later.
+    confidence
+        How sure the method is of its verdict, up to 1; NaN where it does not tell.
     seconds
         Processor time; NaN to have it taken from outside.
     reason
@@ -55,6 +63,8 @@ class Answer:
     score: float = nan
     site_correct: float = nan
     type_correct: float = nan
+    called: str = ""
+    confidence: float = nan
     seconds: float = nan
     reason: str = ""
 
@@ -86,8 +96,9 @@ def answers(
         taken = seconds if np.isnan(answer.seconds) else answer.seconds
         judged = (answer.site_correct, answer.type_correct) if one.label else (nan, nan)
         rows.append(
-            (axis, value_of(one), one.structure, one.host, one.formula, one.defect, one.label, name,
-             answer.score, *judged, taken, len(one.atoms), answer.reason)
+            (axis, value_of(one), one.structure, one.host, one.formula, one.defect, one.label,
+             name, answer.score, *judged, answer.called, answer.confidence, taken, len(one.atoms),
+             answer.reason)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -110,14 +121,20 @@ def read_answers(path: Path) -> pd.DataFrame:
 
 
 def lattice(one: DefectStructure) -> Answer:
-    """Answer of the host's own lattice: 1 defective, 0 pristine."""
+    """Answer of the host's own lattice: 1 defective, 0 pristine.
+
+    Its confidence is the lowest score of its defects (`lattice.score`), 1 where there are none.
+    """
     finding = analyzed(one.atoms)
     if finding.verdict == "undecided":
         return Answer(reason=finding.reason)
     names = sorted(defect.name for defect in finding.defects)
     same = names == sorted(label.name for label in one.defects)
     verdict = float(finding.verdict == "defective")
-    return Answer(verdict, float(_all_found(finding, one)), float(same))
+    types = {"interstitial" if d.type == "adatom" else d.type for d in finding.defects}
+    called = (types.pop() if len(types) == 1 else SEVERAL) if types else PRISTINE
+    sure = min((defect.score for defect in finding.defects), default=1.0)
+    return Answer(verdict, float(_all_found(finding, one)), float(same), called, sure)
 
 
 def _all_found(finding: Finding, one: DefectStructure) -> bool:
@@ -155,7 +172,10 @@ def spglib(one: DefectStructure) -> Answer:
 
 
 class Networks(UnseenNetworks):
-    """Networks of a run as a method: the score is the mean probability."""
+    """Networks of a run as a method: the score is the mean probability.
+
+    The confidence is that of the likelier verdict; its order is that of the entropy.
+    """
 
     def __call__(self, one: DefectStructure) -> Answer:
         """Answer for a structure; its time is that of the graph and of the probability."""
@@ -166,7 +186,10 @@ class Networks(UnseenNetworks):
         named = nan
         if found.defect_type is not None:
             named = float(found.defect_type in (kinds or [label.kind for label in one.defects]))
-        return Answer(found.probability, float(bool(kinds)), named, found.seconds)
+        probability = found.probability
+        called = (found.defect_type or DEFECTIVE) if probability > 0.5 else PRISTINE
+        sure = max(probability, 1 - probability)
+        return Answer(probability, float(bool(kinds)), named, called, sure, found.seconds)
 
 
 def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructure) -> Answer:
@@ -184,7 +207,7 @@ def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructur
         raise DefectpoolError(f"{one.structure}: its answer is missing; delete the file of answers")
     score, atom, seconds, reason = table[one.structure]
     site = nan if atom < 0 else float(any(atom in label.atoms for label in one.defects))
-    return Answer(score, site, nan, seconds, reason)
+    return Answer(score, site, seconds=seconds, reason=reason)
 
 
 def told_by(path: Path) -> Method:

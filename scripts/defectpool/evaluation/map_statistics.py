@@ -90,6 +90,14 @@ def thresholds(answers: pd.DataFrame) -> dict[str, tuple[float, float]]:
     return found
 
 
+def verdicts(
+    raw: pd.DataFrame, networks: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
+    """Answers of all methods with their verdicts, the combined one among them, and thresholds."""
+    chosen = thresholds(of_campaign(raw))
+    return with_combined(decided(raw.reset_index(drop=True), chosen), networks), chosen
+
+
 def decided(answers: pd.DataFrame, chosen: dict[str, tuple[float, float]]) -> pd.DataFrame:
     """Answers with `probability`: 1 defective, 0 pristine, and the wrong one without an answer."""
     half = answers["formula"].map(halves(answers["formula"]))
@@ -301,6 +309,7 @@ def trust(answers: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
         lattice_says (defective, pristine, or why it has no answer), n_structures, lattice, network
         (shares that are classified correctly); the most frequent first.
     """
+    answers = of_campaign(answers)
     lattice = answers[answers["method"] == "lattice"].set_index(KEY)
     network = best_network(answers, networks).set_index(KEY).reindex(lattice.index)
     says = lattice["score"].map({1.0: "defective", 0.0: "pristine"})

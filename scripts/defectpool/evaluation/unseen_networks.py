@@ -35,8 +35,9 @@ class NetworkAnswer:
     ----------
     probability
         Mean probability that it is defective.
-    atom
-        Atom with the highest mean score.
+    site_scores
+        Mean score of each atom (`evaluation.localization`), [atoms]; for networks with a class for
+        every site its logit to belong to a defect.
     defect_type
         Type of its largest mean logit, for networks with a class for every site.
     seconds
@@ -44,9 +45,14 @@ class NetworkAnswer:
     """
 
     probability: float
-    atom: int
+    site_scores: NDArray[Any]
     defect_type: str | None
     seconds: float
+
+    @property
+    def atom(self) -> int:
+        """Atom with the highest mean score."""
+        return int(self.site_scores.argmax())
 
 
 class UnseenNetworks:
@@ -76,6 +82,11 @@ class UnseenNetworks:
             )
         self.tested_host, self.tested_formula = _tested(folds, "host"), _tested(folds, "formula")
 
+    @property
+    def names_types(self) -> bool:
+        """Whether the networks have a class for every site, so that they name types of defects."""
+        return all(isinstance(network, SiteNetwork) for _, _, network in self.networks)
+
     def answer(self, structure: DefectStructure, formula: str) -> NetworkAnswer | None:
         """Answer for a structure of a formula; None where no graph can be made of it.
 
@@ -101,11 +112,11 @@ class UnseenNetworks:
         probability = float(logits.sigmoid().mean())
         seconds = time.process_time() - started
         scores, classes = _scores(networks, sites, batch)
-        atom = int(scores[graphs.site_class].argmax())
-        found = None
+        of_atoms, found = scores[graphs.site_class], None
         if classes is not None:
-            found = DEFECT_TYPES[int(classes[graphs.site_class[atom], 1:].argmax())]
-        return NetworkAnswer(probability, atom, found, seconds)
+            node = graphs.site_class[int(of_atoms.argmax())]
+            found = DEFECT_TYPES[int(classes[node, 1:].argmax())]
+        return NetworkAnswer(probability, of_atoms, found, seconds)
 
 
 def _tested(folds: pd.DataFrame, column: str) -> dict[str, set[tuple[int, int]]]:

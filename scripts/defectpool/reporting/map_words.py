@@ -13,6 +13,24 @@ from defectpool.reporting.style import rows_of
 
 GUESSING = 0.5
 
+BEST = (
+    "Balanced accuracy in percent: half the share of defective structures that are found plus half "
+    "the share of pristine ones that raise no alarm; no answer counts as wrong. *Best* are all "
+    "methods within the 95 % interval of the best one. *Network* is the one that is best on the "
+    "other half of the formulas; its difference to the lattice is paired over formulas."
+)
+BEST_HEAD = ("axis", "value", "best", "lattice", "network", "difference", "who wins")
+TRUST = (
+    "All structures on which the networks of the campaign were asked, by what the lattice says of "
+    "them, and the share in percent that lattice and network classify correctly."
+)
+TRUST_HEAD = ("the lattice says", "structures", "lattice", "network")
+COSTS = (
+    "One structure at a time, one thread: processor time. `combined` asks a network only where the "
+    "lattice has no answer, and its seconds are those of all networks."
+)
+COSTS_HEAD = ("method", "seconds to train", "µs an atom", "below 50 atoms", "from 200 atoms")
+
 
 def page(
     table: pd.DataFrame,
@@ -34,46 +52,40 @@ def page(
         [
             "# Which method is right where",
             "",
-            "Balanced accuracy in percent: half the share of defective structures that are found "
-            "plus half the share of pristine ones that raise no alarm; no answer counts as wrong. "
-            "*Best* are all methods within the 95 % interval of the best one. *Network* is the one "
-            "that is best on the other half of the formulas; its difference to the lattice is "
-            "paired over formulas.",
+            BEST,
             "",
-            *markdown(
-                ["axis", "value", "best", "lattice", "network", "difference", "who wins"],
-                _rows(table, differences),
-            ),
+            *markdown(BEST_HEAD, best_rows(table, differences)),
             "",
             "## When to trust which",
             "",
-            "All structures on which the networks of the campaign were asked, by what the lattice "
-            "says of them, and the share in percent that lattice and network classify correctly.",
+            TRUST,
             "",
-            *markdown(
-                ["the lattice says", "structures", "lattice", "network"],
-                [
-                    [str(says), f"{number:,}", *(_number(100 * share) for share in shares)]
-                    for says, number, *shares in trust.itertuples(index=False)
-                ],
-            ),
+            *markdown(TRUST_HEAD, trust_rows(trust)),
             "",
             "## Costs",
             "",
-            "One structure at a time, one thread: processor time. `combined` asks a network only "
-            "where the lattice has no answer, and its seconds are those of all networks.",
+            COSTS,
             "",
-            *markdown(
-                ["method", "seconds to train", "µs an atom", "below 50 atoms", "from 200 atoms"],
-                [
-                    [str(method), *map(_number, numbers)]
-                    for method, *numbers in costs.itertuples(index=False)
-                ],
-            ),
+            *markdown(COSTS_HEAD, costs_rows(costs)),
             "",
-            *_chosen(thresholds),
+            *(f"{sentence}\n" for sentence in chosen(thresholds)),
         ]
-    )  # fmt: skip
+    )
+
+
+def trust_rows(trust: pd.DataFrame) -> list[list[str]]:
+    """Rows of the table `TRUST_HEAD`."""
+    return [
+        [str(says), f"{number:,}", *(_number(100 * share) for share in shares)]
+        for says, number, *shares in trust.itertuples(index=False)
+    ]
+
+
+def costs_rows(costs: pd.DataFrame) -> list[list[str]]:
+    """Rows of the table `COSTS_HEAD`."""
+    return [
+        [str(method), *map(_number, numbers)] for method, *numbers in costs.itertuples(index=False)
+    ]
 
 
 def winner(lattice: float, network: float, low: float, high: float) -> str:
@@ -93,7 +105,8 @@ def winner(lattice: float, network: float, low: float, high: float) -> str:
     return "lattice" if high < 0 else "no difference"
 
 
-def _rows(table: pd.DataFrame, differences: pd.DataFrame) -> list[list[str]]:
+def best_rows(table: pd.DataFrame, differences: pd.DataFrame) -> list[list[str]]:
+    """Rows of the table `BEST_HEAD`."""
     rows = []
     for axis, value in dict.fromkeys(zip(table["axis"], table["value"], strict=True)):
         part = rows_of(table, axis=axis, value=value)
@@ -115,11 +128,11 @@ def _rows(table: pd.DataFrame, differences: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-def _chosen(thresholds: Mapping[str, tuple[float, float]]) -> list[str]:
+def chosen(thresholds: Mapping[str, tuple[float, float]]) -> list[str]:
     """Sentences on thresholds that were chosen."""
     return [
         f"Threshold of {method}, chosen on the other half of the formulas: {first:.4g} and "
-        f"{second:.4g}{' Å' if method == 'spglib' else ''}.\n"
+        f"{second:.4g}{' Å' if method == 'spglib' else ''}."
         for method, (first, second) in thresholds.items()
         if method in CALIBRATED
     ]

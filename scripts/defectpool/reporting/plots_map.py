@@ -25,6 +25,7 @@ from defectpool.supercell_labels import cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 # Label of each axis; factor to its unit.
 AXES = {
@@ -60,8 +61,6 @@ def draw(table: pd.DataFrame, paths: Sequence[Path]) -> None:
     paths
         Files to write.
     """
-    from matplotlib.lines import Line2D
-
     axes_names, methods = ordered(table["axis"]), ordered(table["method"])
     with plot_style():
         figure, grid = panels(
@@ -87,19 +86,8 @@ def draw(table: pd.DataFrame, paths: Sequence[Path]) -> None:
         for axes, label in zip(grid[:, 0], ROWS.values(), strict=True):
             axes.set_ylabel(label)
         grid[0, 0].set_ylim(-4, 104)
-        handles = [
-            Line2D(
-                [],
-                [],
-                label=method,
-                linewidth=_width(method),
-                linestyle=_dashes(method),
-                **method_style(method),
-            )
-            for method in methods
-        ]
         figure.align_xlabels(grid[-1])
-        legend_below(figure, handles, most=8)
+        legend_below(figure, [handle(method) for method in methods], most=8)
         save(figure, paths)
 
 
@@ -118,11 +106,20 @@ def positions(axis: str, values: Sequence[str]) -> dict[str, float]:
     return {value: AXES[axis][1] * float(value) for value in values}
 
 
-def _width(method: str) -> float:
+def handle(method: str) -> Line2D:
+    """Legend handle of a method."""
+    from matplotlib.lines import Line2D
+
+    style = method_style(method)
+    return Line2D([], [], label=method, linewidth=width(method), linestyle=dashes(method), **style)
+
+
+def width(method: str) -> float:
+    """Line width of a method."""
     return 2.4 if method in PROMINENT else 1.2
 
 
-def _dashes(method: str) -> Literal["-", "--"]:
+def dashes(method: str) -> Literal["-", "--"]:
     """Line style: dashes for the combined method, which hides the lattice otherwise."""
     return "--" if method == COMBINED else "-"
 
@@ -140,7 +137,7 @@ def _line(axes: Axes, rows: pd.DataFrame, quantity: str, places: Mapping[str, fl
         axes.plot(x, y, linestyle="", markersize=5, **style)
     else:
         axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
-        axes.plot(x, y, linewidth=_width(method), linestyle=_dashes(method), markersize=5, **style)
+        axes.plot(x, y, linewidth=width(method), linestyle=dashes(method), markersize=5, **style)
     texts = [
         f"{method}, {value}: {one:.1f} % ({a:.1f} to {b:.1f})"
         for value, one, a, b in zip(rows["value"], y, low, high, strict=True)

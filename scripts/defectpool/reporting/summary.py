@@ -7,12 +7,9 @@ and save themselves as CSV, and a click on a row of the results table shows the 
 from __future__ import annotations
 
 import base64
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,9 +17,10 @@ import pandas as pd
 from defectpool.evaluation.tables import RUN_KEY
 from defectpool.reporting import published
 from defectpool.reporting.html_table import Column, columns_of, html_table, number
+from defectpool.reporting.page_parts import as_json, filled, inline_svg, link
 from defectpool.reporting.table import percent
 
-PAGE = Path(__file__).with_name("summary.html")
+PAGE = "summary.html"
 
 # Rows of the longest tables that are shown.
 SHOWN = 200
@@ -68,6 +66,7 @@ def page(inputs: Inputs) -> str:
     content = "\n".join(
         [
             "<h1>Accuracy of the campaign</h1>",
+            link("map.html", "which method is right where", "snakemake map"),
             _results(inputs),
             '<section id="detail" hidden></section>',
             f'<figure style="margin: 12px 0">{inline_svg(inputs.accuracy_plot)}</figure>',
@@ -82,16 +81,7 @@ def page(inputs: Inputs) -> str:
             *(_run(inputs, i) for i in range(len(inputs.table))),
         ]
     )
-    data = json.dumps(inputs.structures).replace("<", "\\u003c")
-    before, rest = PAGE.read_text(encoding="utf-8").split("$CONTENT")
-    middle, after = rest.split("$STRUCTURES")
-    return "".join((before, content, middle, data, after))
-
-
-def inline_svg(text: str) -> str:
-    """SVG element of a file, without the XML declaration, document type and metadata."""
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text[text.index("<svg") :]
+    return filled(PAGE, CONTENT=content, STRUCTURES=as_json(inputs.structures))
 
 
 def _section(title: str, note: str, body: str) -> str:

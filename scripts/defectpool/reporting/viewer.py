@@ -1,20 +1,17 @@
 """Viewer page: structures in 3D with the defect and the site that each network picked.
 
-The page is one file that needs no network: 3Dmol.js 2.5.5 (N. Rego and D. Koes, Bioinformatics 31,
-1322 (2015); BSD 3-Clause, `3Dmol-LICENSE.txt`) is part of it, unchanged as the npm package `3dmol`
-has it.
+The page is one file that needs no network (`page_parts`).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from defectpool.reporting.page_parts import as_json, filled
 from defectpool.runtime.hashing import digest
 
 if TYPE_CHECKING:
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
 
     from defectpool.structures.structure_files import DefectStructure
 
-LIBRARY = "3Dmol-min.js"
 PAGE = "viewer.html"
 
 METHODS = {
@@ -102,7 +98,7 @@ def example(
         "caption": f"defective: {_words(defective)}",
         "pristine": _atoms(pristine.atoms),
         "defective": _atoms(atoms),
-        "styles": {symbol: _style(symbol) for symbol in symbols},
+        "styles": {symbol: style(symbol) for symbol in symbols},
         "cell": [_rounded(cell[0, :2]), _rounded(cell[1, :2]), round(z, 3)],
         "defect": _rounded(
             atoms.positions[defective.defect_site]
@@ -128,15 +124,7 @@ def example(
 
 def page(examples: Sequence[Mapping[str, Any]]) -> str:
     """Return the whole page as HTML."""
-    here = Path(__file__).parent
-    # "<" is escaped, so that no text in the data can end the script that holds it
-    data = json.dumps(examples, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    template = (here / PAGE).read_text(encoding="utf-8")
-    before, rest = template.split("$LIBRARY")
-    middle, after = rest.split("$EXAMPLES")
-    library = (here / LIBRARY).read_text(encoding="utf-8")
-    notice = "/* 3Dmol.js 2.5.5, Copyright (c) 2014 University of Pittsburgh, BSD 3-Clause */\n"
-    return "".join((before, notice, library, middle, data, after))
+    return filled(PAGE, EXAMPLES=as_json(examples))
 
 
 def _network(row: Mapping[str, Any]) -> str:
@@ -169,7 +157,8 @@ def _atoms(atoms: Atoms) -> list[list[str | float]]:
     ]
 
 
-def _style(symbol: str) -> dict[str, Any]:
+def style(symbol: str) -> dict[str, Any]:
+    """Color and drawn radius in Å of an element."""
     from ase.data import atomic_numbers, covalent_radii
     from ase.data.colors import jmol_colors
 
