@@ -36,10 +36,18 @@ class SiteNetwork(CrystalGraphNetwork):
     convolution, settings, radius
         As of `CrystalGraphNetwork`.
 
+    Attributes
+    ----------
+    temperature
+        What all logits are divided by, so that probabilities are calibrated: 1 while it is
+        trained, then that of the model file.
+
     Shapes
     ------
     - as of `CrystalGraphNetwork`, C crystals to logits [C].
     """
+
+    temperature: float = 1.0
 
     def __init__(
         self,
@@ -61,7 +69,7 @@ class SiteNetwork(CrystalGraphNetwork):
         of_peers = peer_deviations(sites, self.log_sharpness.exp())
         features = torch.cat([deviation(sites), z_scores(sites), *of_peers, rarity(sites)], dim=1)
         logits: Tensor = self.fc_out(F.softplus(self.conv_to_fc(features)))
-        return logits
+        return logits / self.temperature
 
     def crystal_logits(self, site_logits: Tensor, sites: Sites) -> Tensor:
         """Return the logits of each crystal from those of its sites, [C]."""

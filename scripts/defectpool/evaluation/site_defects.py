@@ -1,0 +1,286 @@
+"""Defects of a structure from the classes that networks give its sites.
+
+The networks say which atoms belong to a defect. Where an atom is missing, and which, is read off
+the peers of the sites around it, the pristine sites of their elements: what stands around the peer
+that fits best, and not around the site, is missing there. A foreign atom at such a place is an
+antisite or a substitution of what is missing, one at no such place an interstitial, and a place
+without an atom beside neighbors of a vacancy is the vacancy. An atom that is where its peers expect
+it is no defect after all. The lattice of the host is not needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defectpool.lattice.geometry import PeriodicTree
+from defectpool.lattice.naming import defect_name, symbol
+from defectpool.structures.defect_labels import DEFECT_TYPES
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+VACANCY = DEFECT_TYPES.index("vacancy") + 1
+
+# A structure has defects if a site belongs to one with a probability above the first; then sites
+# above the second are looked at as well.
+DEFECTIVE = 0.5
+SUSPECT = 0.05
+
+# Two atoms, seen from a site and from its peer, are on the same place if nearer than this (Å).
+SAME_PLACE = 1.0
+
+# A foreign atom stands at most so far from the place of the atom that it replaces (Å).
+OFF_PLACE = 1.5
+
+# Surroundings that are compared, in units of the longest bond between nearest neighbors, which is
+# sought up to so many Å.
+REACH = 2.0
+LONGEST_BOND = 5.0
+
+# Peers that a site is compared with.
+MOST_PEERS = 48
+
+# Sites around a place that are asked what they lack, and the share of them that has to lack it.
+ASKED = 6
+SHARE = 1 / 3
+
+
+@dataclass(frozen=True)
+class SiteDefect:
+    """Defect that networks see.
+
+    Attributes
+    ----------
+    type
+        vacancy, antisite, substitution or interstitial.
+    name
+        As pymatgen writes it, v_Mo, S_Mo, Li_i; the element of the atom alone, S, where its
+        neighbors have no peers.
+    position
+        Å, [3]; of the atom, or of the vacancy as its neighbors and their peers tell.
+    atoms
+        Rows of its atom, or of the sites that lack the vacancy's.
+    probability
+        Largest probability of one of these atoms to belong to a defect.
+    """
+
+    type: str
+    name: str
+    position: NDArray[np.float64]
+    atoms: tuple[int, ...]
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Place where sites lack a neighbor that their peers have.
+
+    Attributes
+    ----------
+    position
+        Å, [3].
+    number
+        Atomic number of what is missing.
+    sites
+        Rows of the sites that lack it.
+    """
+
+    position: NDArray[np.float64]
+    number: int
+    sites: frozenset[int]
+
+
+def site_defects(
+    atoms: Atoms, probabilities: NDArray[np.float64]
+) -> tuple[SiteDefect, ...]:
+    """Defects of a structure.
+
+    Parameters
+    ----------
+    atoms
+        The structure, with three cell vectors.
+    probabilities
+        Probability of each class of each site (`GraphSet.site_label`), [atoms, 5].
+
+    Returns
+    -------
+    tuple of SiteDefect
+        Foreign atoms by their rows, then vacancies.
+    """
+    belongs = 1 - probabilities[:, 0]
+    if belongs.max(initial=0.0) <= DEFECTIVE:
+        return ()
+    classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
+    around = Surroundings(atoms, classes)
+    places = {
+        row: around.place(atoms.positions[row], OFF_PLACE)
+        for row in np.flatnonzero(classes > VACANCY).tolist()
+    }
+    found = []
+    for row, place in places.items():
+        if named := _foreign(around, row, place):
+            found.append(SiteDefect(*named, atoms.positions[row], (row,), float(belongs[row])))
+    held = [place for place in places.values() if place]
+    for place in _lacking(around, np.flatnonzero(classes == VACANCY).tolist(), held):
+        sites = tuple(sorted(place.sites))
+        probability = float(belongs[list(sites)].max())
+        row = around.atom_at(place)
+        if row is None:
+            name = defect_name(None, place.number)
+            found.append(SiteDefect("vacancy", name, place.position, sites, probability))
+        elif row not in places and (named := _foreign(around, row, place)):
+            found.append(SiteDefect(*named, atoms.positions[row], (row,), probability))
+    return tuple(found)
+
+
+class Surroundings:
+    """Neighbors of each site and of its peers, foreign atoms left out.
+
+    Parameters
+    ----------
+    atoms
+        The structure.
+    classes
+        Class of each site, [atoms].
+    """
+
+    def __init__(self, atoms: Atoms, classes: NDArray[np.int64]) -> None:
+        self.atoms, self.classes, self.numbers = atoms, classes, atoms.numbers
+        self.radius = REACH * _longest_bond(atoms, classes == 0)
+        self.sites = np.flatnonzero(classes <= VACANCY)
+        self.tree = self._tree(self.sites)
+        self._missing: dict[int, list[Place]] = {}
+        self._neighbors: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+
+    def _tree(self, rows: NDArray[np.int64]) -> PeriodicTree:
+        cell, pbc = self.atoms.cell.array, self.atoms.pbc
+        return PeriodicTree(self.atoms.positions[rows], cell, pbc, self.radius + SAME_PLACE)
+
+    def place(self, point: NDArray[np.float64], reach: float) -> Place | None:
+        """Place near a point, if enough of the sites around it lack something there."""
+        rows, vectors = self.tree.around(point)
+        distances = np.linalg.norm(vectors, axis=1)
+        order = np.argsort(distances, kind="stable")
+        order = order[distances[order] > 1e-6]
+        near = self.sites[rows[order[:ASKED]]].tolist()
+        lacking = [place for site in near for place in self.missing(site)]
+        places = self.within(lacking, point, reach)
+        voters = {site for place in places for site in place.sites}
+        return self.joined(places) if voters and len(voters) >= SHARE * len(set(near)) else None
+
+    def missing(self, site: int) -> list[Place]:
+        """Places where a site has no neighbor, and the peer that fits best has one."""
+        if site not in self._missing:
+            self._missing[site] = self._find_missing(site)
+        return self._missing[site]
+
+    def atom_at(self, place: Place) -> int | None:
+        """Row of the atom at a place; None if there is none."""
+        distances = np.linalg.norm(self.shortest(self.atoms.positions - place.position), axis=1)
+        row = int(distances.argmin())
+        return row if distances[row] <= SAME_PLACE else None
+
+    def shortest(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shortest periodic images of vectors in Å, [n, 3]."""
+        from ase.geometry import find_mic
+
+        return np.asarray(find_mic(vectors, self.atoms.cell, self.atoms.pbc)[0])
+
+    def within(
+        self, places: Sequence[Place], point: NDArray[np.float64], reach: float
+    ) -> list[Place]:
+        """Return the places at most so far from a point."""
+        vectors = np.array([place.position for place in places]).reshape(-1, 3) - point
+        near = np.linalg.norm(self.shortest(vectors), axis=1) <= reach
+        return [place for place, chosen in zip(places, near, strict=True) if chosen]
+
+    def joined(self, places: Sequence[Place]) -> Place:
+        """Mean of places that are close, with the element that most of them lack."""
+        positions = np.array([place.position for place in places])
+        mean = positions[0] + self.shortest(positions - positions[0]).mean(axis=0)
+        counts = Counter(place.number for place in places)
+        number = min(counts, key=lambda one: (-counts[one], one))
+        return Place(mean, number, frozenset().union(*(place.sites for place in places)))
+
+    @cached_property
+    def peers(self) -> dict[int, list[int]]:
+        """Sites of each element, at most `MOST_PEERS`, foreign atoms left out."""
+        found = {}
+        for number in np.unique(self.numbers).tolist():
+            rows = np.flatnonzero((self.numbers == number) & (self.classes <= VACANCY))
+            found[number] = rows[:: max(1, -(-len(rows) // MOST_PEERS))].tolist()
+        return found
+
+    def neighbors(self, site: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Elements of the neighbors of a site, [n], and vectors to them in Å, [n, 3]."""
+        if site not in self._neighbors:
+            rows, vectors = self.tree.around(self.atoms.positions[site])
+            others = np.linalg.norm(vectors, axis=1) > 1e-6
+            self._neighbors[site] = self.numbers[self.sites[rows[others]]], vectors[others]
+        return self._neighbors[site]
+
+    def _find_missing(self, site: int) -> list[Place]:
+        numbers, vectors = self.neighbors(site)
+        inside = np.linalg.norm(vectors, axis=1) <= self.radius
+        best, found = (np.inf, np.inf), []
+        for peer in self.peers[int(self.numbers[site])]:
+            if peer == site:
+                continue
+            of_peer, there = self.neighbors(peer)
+            apart = np.linalg.norm(vectors[:, None] - there[None], axis=2)
+            apart[numbers[:, None] != of_peer[None]] = np.inf
+            own = apart.min(axis=1, initial=np.inf)[inside]
+            alone = apart.min(axis=0, initial=np.inf) > SAME_PLACE
+            alone &= np.linalg.norm(there, axis=1) <= self.radius
+            same = own <= SAME_PLACE
+            fit = (float(alone.sum() + (~same).sum()), float(np.square(own[same]).sum()))
+            if fit < best:
+                best = fit
+                found = list(zip(of_peer[alone].tolist(), there[alone], strict=True))
+        position, alike = self.atoms.positions[site], frozenset({site})
+        return [Place(position + vector, number, alike) for number, vector in found]
+
+
+def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
+    """Largest distance in Å of a pristine site, or of any, to its nearest neighbor."""
+    tree = PeriodicTree(atoms.positions, atoms.cell.array, atoms.pbc, LONGEST_BOND)
+    _, vectors = tree.nearest(atoms.positions, k=2)
+    nearest = np.linalg.norm(vectors[:, 1], axis=1)
+    chosen = nearest[pristine] if pristine.any() else nearest
+    return float(chosen[np.isfinite(chosen)].max(initial=0.0)) or LONGEST_BOND
+
+
+def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, str] | None:
+    """Type and name of a foreign atom; None for an atom that its peers expect there."""
+    number = int(around.numbers[row])
+    if place is None:
+        return "interstitial", defect_name(number, None)
+    if place.number == number:
+        return None
+    kind = "antisite" if around.peers[number] else "substitution"
+    return kind, defect_name(number, place.number)
+
+
+def _lacking(
+    around: Surroundings, sites: Sequence[int], held: Sequence[Place]
+) -> Iterator[Place]:
+    """Yield the fewest places, but those held, that explain what sites lack; surest first."""
+    lacking = [place for site in sites for place in around.missing(site)]
+    for one in held:
+        near = around.within(lacking, one.position, SAME_PLACE)
+        lacking = [place for place in lacking if place not in near]
+    left = {site for place in lacking for site in place.sites}
+    while left:
+        groups = (around.within(lacking, place.position, SAME_PLACE) for place in lacking)
+        best = max(groups, key=lambda group: len({s for p in group for s in p.sites} & left))
+        place = around.joined(best)
+        left = left - place.sites
+        if sure := around.place(place.position, SAME_PLACE):
+            yield sure
