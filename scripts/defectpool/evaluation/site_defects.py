@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from defectpool.lattice.geometry import PeriodicTree
 from defectpool.lattice.naming import defect_name, symbol
-from defectpool.structures.defect_labels import DEFECT_TYPES
+from defectpool.structures.defect_labels import DEFECT_TYPES, FIRST_SHELL
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,11 +45,18 @@ REACH = 2.0
 LONGEST_BOND = 5.0
 
 # Peers that a site is compared with.
-MOST_PEERS = 48
+MOST_PEERS = 96
 
 # Sites around a place that are asked what they lack, and the share of them that has to lack it.
 ASKED = 6
 SHARE = 1 / 3
+
+# A neighbor of a vacancy is a peer where others differ in more atoms: two vacancies of one kind have
+# neighbors that lack the same.
+BESIDE = 2.5
+
+# Å; a site is its own neighbor at less.
+ITSELF = 1e-6
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def site_defects(
 
 
 class Surroundings:
-    """Neighbors of each site and of its peers, foreign atoms left out.
+    """Neighbors of each site and of its peers, a site of the same element that is not foreign.
 
     Parameters
     ----------
@@ -154,29 +161,33 @@ class Surroundings:
     def __init__(self, atoms: Atoms, classes: NDArray[np.int64]) -> None:
         self.atoms, self.classes, self.numbers = atoms, classes, atoms.numbers
         self.radius = REACH * _longest_bond(atoms, classes == 0)
-        self.sites = np.flatnonzero(classes <= VACANCY)
-        self.tree = self._tree(self.sites)
-        self._missing: dict[int, list[Place]] = {}
+        cell, reach = atoms.cell.array, self.radius + SAME_PLACE
+        self.tree = PeriodicTree(atoms.positions, cell, atoms.pbc, reach)
+        self._missing: dict[int, list[Place] | None] = {}
         self._neighbors: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
 
-    def _tree(self, rows: NDArray[np.int64]) -> PeriodicTree:
-        cell, pbc = self.atoms.cell.array, self.atoms.pbc
-        return PeriodicTree(self.atoms.positions[rows], cell, pbc, self.radius + SAME_PLACE)
-
     def place(self, point: NDArray[np.float64], reach: float) -> Place | None:
-        """Place near a point, if enough of the sites around it lack something there."""
+        """Place near a point, if enough of the sites around it lack something there.
+
+        Where none of them has a peer, what is missing is not known, and its number 0.
+        """
         rows, vectors = self.tree.around(point)
         distances = np.linalg.norm(vectors, axis=1)
         order = np.argsort(distances, kind="stable")
-        order = order[distances[order] > 1e-6]
-        near = self.sites[rows[order[:ASKED]]].tolist()
-        lacking = [place for site in near for place in self.missing(site)]
-        places = self.within(lacking, point, reach)
+        order = order[(distances[order] > ITSELF) & (self.classes[rows[order]] <= VACANCY)]
+        near = rows[order[:ASKED]].tolist()
+        asked = {site: self.missing(site) for site in near if self.missing(site) is not None}
+        if not asked:
+            return Place(point, 0, frozenset())
+        places = self.within([one for lacking in asked.values() for one in lacking], point, reach)
         voters = {site for place in places for site in place.sites}
-        return self.joined(places) if voters and len(voters) >= SHARE * len(set(near)) else None
+        return self.joined(places) if voters and len(voters) >= SHARE * len(asked) else None
 
-    def missing(self, site: int) -> list[Place]:
-        """Places where a site has no neighbor, and the peer that fits best has one."""
+    def missing(self, site: int) -> list[Place] | None:
+        """Places where a site has no neighbor, and the peer that fits best has one (0: foreign).
+
+        A peer with less than half of the site's neighbors is none; without any the answer is None.
+        """
         if site not in self._missing:
             self._missing[site] = self._find_missing(site)
         return self._missing[site]
@@ -201,12 +212,19 @@ class Surroundings:
         near = np.linalg.norm(self.shortest(vectors), axis=1) <= reach
         return [place for place, chosen in zip(places, near, strict=True) if chosen]
 
+    def nearest(self, places: Sequence[Place], site: int) -> list[Place]:
+        """Return the places in the first shell around a site."""
+        vectors = [place.position - self.atoms.positions[site] for place in places]
+        distances = np.linalg.norm(np.array(vectors).reshape(-1, 3), axis=1)
+        first = distances <= FIRST_SHELL * distances.min(initial=np.inf)
+        return [place for place, chosen in zip(places, first, strict=True) if chosen]
+
     def joined(self, places: Sequence[Place]) -> Place:
         """Mean of places that are close, with the element that most of them lack."""
         positions = np.array([place.position for place in places])
         mean = positions[0] + self.shortest(positions - positions[0]).mean(axis=0)
-        counts = Counter(place.number for place in places)
-        number = min(counts, key=lambda one: (-counts[one], one))
+        counts = Counter(place.number for place in places if place.number)
+        number = min(counts, key=lambda one: (-counts[one], one), default=0)
         return Place(mean, number, frozenset().union(*(place.sites for place in places)))
 
     @cached_property
@@ -215,21 +233,24 @@ class Surroundings:
         found = {}
         for number in np.unique(self.numbers).tolist():
             rows = np.flatnonzero((self.numbers == number) & (self.classes <= VACANCY))
-            found[number] = rows[:: max(1, -(-len(rows) // MOST_PEERS))].tolist()
+            # at random: every n-th of a supercell would all be on the same side of a layer
+            found[number] = np.random.default_rng(0).permutation(rows)[:MOST_PEERS].tolist()
         return found
 
     def neighbors(self, site: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Elements of the neighbors of a site, [n], and vectors to them in Å, [n, 3]."""
+        """Elements of the neighbors of a site (0: foreign), [n], and vectors to them, [n, 3]."""
         if site not in self._neighbors:
             rows, vectors = self.tree.around(self.atoms.positions[site])
-            others = np.linalg.norm(vectors, axis=1) > 1e-6
-            self._neighbors[site] = self.numbers[self.sites[rows[others]]], vectors[others]
+            others = np.linalg.norm(vectors, axis=1) > ITSELF
+            numbers = np.where(self.classes <= VACANCY, self.numbers, 0)[rows[others]]
+            self._neighbors[site] = numbers, vectors[others]
         return self._neighbors[site]
 
-    def _find_missing(self, site: int) -> list[Place]:
+    def _find_missing(self, site: int) -> list[Place] | None:
         numbers, vectors = self.neighbors(site)
+        numbers, vectors = numbers[numbers > 0], vectors[numbers > 0]
         inside = np.linalg.norm(vectors, axis=1) <= self.radius
-        best, found = (np.inf, np.inf), []
+        best, found = (np.inf, np.inf), None
         for peer in self.peers[int(self.numbers[site])]:
             if peer == site:
                 continue
@@ -240,12 +261,15 @@ class Surroundings:
             alone = apart.min(axis=0, initial=np.inf) > SAME_PLACE
             alone &= np.linalg.norm(there, axis=1) <= self.radius
             same = own <= SAME_PLACE
-            fit = (float(alone.sum() + (~same).sum()), float(np.square(own[same]).sum()))
-            if fit < best:
+            unlike = alone.sum() + (~same).sum() + BESIDE * (self.classes[peer] == VACANCY)
+            fit = (float(unlike), float(np.square(own[same]).sum()))
+            if fit < best and 2 * same.sum() >= len(same):
                 best = fit
                 found = list(zip(of_peer[alone].tolist(), there[alone], strict=True))
-        position, alike = self.atoms.positions[site], frozenset({site})
-        return [Place(position + vector, number, alike) for number, vector in found]
+        if found is None:
+            return None
+        position, itself = self.atoms.positions[site], frozenset({site})
+        return [Place(position + vector, number, itself) for number, vector in found]
 
 
 def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
@@ -264,6 +288,8 @@ def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, 
         return "interstitial", defect_name(number, None)
     if place.number == number:
         return None
+    if not place.number:
+        return DEFECT_TYPES[around.classes[row] - 1], symbol(number)
     kind = "antisite" if around.peers[number] else "substitution"
     return kind, defect_name(number, place.number)
 
@@ -271,16 +297,22 @@ def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, 
 def _lacking(
     around: Surroundings, sites: Sequence[int], held: Sequence[Place]
 ) -> Iterator[Place]:
-    """Yield the fewest places, but those held, that explain what sites lack; surest first."""
-    lacking = [place for site in sites for place in around.missing(site)]
-    for one in held:
-        near = around.within(lacking, one.position, SAME_PLACE)
-        lacking = [place for place in lacking if place not in near]
+    """Yield the fewest places, but those held, that explain what sites lack; surest first.
+
+    A site is explained by what is missing nearest to it.
+    """
+    lacking = []
+    for site in sites:
+        places = around.missing(site) or []
+        for one in held:
+            near = around.within(places, one.position, SAME_PLACE)
+            places = [place for place in places if place not in near]
+        lacking += around.nearest(places, site)
     left = {site for place in lacking for site in place.sites}
     while left:
         groups = (around.within(lacking, place.position, SAME_PLACE) for place in lacking)
         best = max(groups, key=lambda group: len({s for p in group for s in p.sites} & left))
-        place = around.joined(best)
-        left = left - place.sites
-        if sure := around.place(place.position, SAME_PLACE):
+        left = left - {site for place in best for site in place.sites}
+        sure = around.place(around.joined(best).position, SAME_PLACE)
+        if sure and sure.number:
             yield sure
