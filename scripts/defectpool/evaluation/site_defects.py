@@ -11,7 +11,7 @@ it is no defect after all. The lattice of the host is not needed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -51,8 +51,8 @@ MOST_PEERS = 96
 ASKED = 6
 SHARE = 1 / 3
 
-# A neighbor of a vacancy is a peer where others differ in more atoms: two vacancies of one kind have
-# neighbors that lack the same.
+# Neighbors of a vacancy count as peers that differ in so many more atoms: two vacancies of one kind
+# have neighbors that lack the same.
 BESIDE = 2.5
 
 # Å; a site is its own neighbor at less.
@@ -104,9 +104,7 @@ class Place:
     sites: frozenset[int]
 
 
-def site_defects(
-    atoms: Atoms, probabilities: NDArray[np.float64]
-) -> tuple[SiteDefect, ...]:
+def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[SiteDefect, ...]:
     """Defects of a structure.
 
     Parameters
@@ -294,9 +292,7 @@ def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, 
     return kind, defect_name(number, place.number)
 
 
-def _lacking(
-    around: Surroundings, sites: Sequence[int], held: Sequence[Place]
-) -> Iterator[Place]:
+def _lacking(around: Surroundings, sites: Sequence[int], held: Sequence[Place]) -> Iterator[Place]:
     """Yield the fewest places, but those held, that explain what sites lack; surest first.
 
     A site is explained by what is missing nearest to it.

@@ -205,9 +205,7 @@ def select(
     epoch = progress.epoch + 1
     score = validation_score([row["validation_accuracy"] for row in progress.history], training)
     if score is not None and (progress.best is None or score >= progress.best.score):
-        progress.best = BestEpoch(
-            score, epoch, answers, temperature, on_cpu(network.state_dict())
-        )
+        progress.best = BestEpoch(score, epoch, answers, temperature, on_cpu(network.state_dict()))
     accuracy = progress.history[-1]["test_accuracy"]
     if progress.best_on_test is None or accuracy >= progress.best_on_test.score:
         progress.best_on_test = BestEpoch(accuracy, epoch, answers, temperature)

@@ -107,8 +107,9 @@ class Binary:
 class SiteClasses(Binary):
     """Defective or pristine, and the class of every site: a cross entropy for each.
 
-    Probabilities are calibrated (`training.temperature`). The cross entropy of the sites is averaged within each graph over the sites that belong to a
-    defect and over those that do not, so that one defect counts in a cell of any size.
+    Probabilities are calibrated (`training.temperature`). The cross entropy of the sites is
+    averaged within each graph over the sites that belong to a defect and over those that do not,
+    so that one defect counts in a cell of any size.
     """
 
     n_outputs: int = N_SITE_CLASSES
