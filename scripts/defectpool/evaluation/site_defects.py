@@ -136,12 +136,12 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     for place in _lacking(around, np.flatnonzero(classes == VACANCY).tolist(), held):
         sites = tuple(sorted(place.sites))
         probability = float(belongs[list(sites)].max())
-        row = around.atom_at(place)
-        if row is None:
+        there = around.atom_at(place)
+        if there is None:
             name = defect_name(None, place.number)
             found.append(SiteDefect("vacancy", name, place.position, sites, probability))
-        elif row not in places and (named := _foreign(around, row, place)):
-            found.append(SiteDefect(*named, atoms.positions[row], (row,), probability))
+        elif there not in places and (named := _foreign(around, there, place)):
+            found.append(SiteDefect(*named, atoms.positions[there], (there,), probability))
     return tuple(found)
 
 
@@ -173,11 +173,12 @@ class Surroundings:
         distances = np.linalg.norm(vectors, axis=1)
         order = np.argsort(distances, kind="stable")
         order = order[(distances[order] > ITSELF) & (self.classes[rows[order]] <= VACANCY)]
-        near = rows[order[:ASKED]].tolist()
-        asked = {site: self.missing(site) for site in near if self.missing(site) is not None}
+        near = dict.fromkeys(rows[order[:ASKED]].tolist())  # an image counts once
+        missing = [self.missing(site) for site in near]
+        asked = [lacking for lacking in missing if lacking is not None]
         if not asked:
             return Place(point, 0, frozenset())
-        places = self.within([one for lacking in asked.values() for one in lacking], point, reach)
+        places = self.within([one for lacking in asked for one in lacking], point, reach)
         voters = {site for place in places for site in place.sites}
         return self.joined(places) if voters and len(voters) >= SHARE * len(asked) else None
 
