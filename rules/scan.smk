@@ -61,6 +61,7 @@ rule merge_scan:
         defects="results/scan/defects.csv",
         complexes="results/scan/complexes.csv",
         events="results/scan/events.csv",
+        network_defects="results/scan/network_defects.csv",
         report=report(
             "results/scan/report.html",
             caption="report/scan.rst",

@@ -11,10 +11,13 @@ from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.batching.gpu_dataset import GPUDataset
 from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.network.initial import initial_network
+from defectpool.network.model_file import load_models, write_models
 from defectpool.network.pooling import Sites
 from defectpool.network.site_network import SITES, SiteNetwork, defectiveness
 from defectpool.training.cross_validation import Run, cross_validate
 from defectpool.training.objective import SiteClasses, objective_of
+from defectpool.training.step import predict
+from defectpool.training.temperature import WIDEST, fitted_temperature
 
 SMALL = NetworkSettings(width=6, n_convolutions=3, hidden=5, gaussians=9)
 PLAIN = SMALL.model_copy(update={"implementation": "plain"})
@@ -78,5 +81,34 @@ def test_learns_where_the_defect_is(tmp_path):
     training = TrainingSettings(epochs=12, folds=3, batch_size=4, learning_rate=0.01, device="cpu")
     network = NetworkSettings(width=16, n_convolutions=2, hidden=16, gaussians=12)
     run = Run(SITES, "smooth", network, training, objective_of(SITES))
-    found = cross_validate(graph_set, run, tmp_path).predictions
+    artifacts = cross_validate(graph_set, run, tmp_path)
+    found = artifacts.predictions
     assert ((found["probability"] > 0.5) == (found["label"] == 1)).mean() > 0.9
+    # a model file gives the calibrated probabilities of the predictions, and plain ones without
+    write_models(tmp_path / "model.pt", artifacts.model)
+    data = CPUDataset(graph_set, 2, 12)
+    for repeat, fold, network in load_models(tmp_path / "model.pt"):
+        assert network.temperature != 1
+        tested = found[(found["repeat"] == repeat) & (found["fold"] == fold)]
+        index = [list(graph_set.structure).index(name) for name in tested["structure"]]
+        logits = predict(network, data, np.array(index)).double()
+        np.testing.assert_allclose(logits.sigmoid(), tested["probability"], atol=1e-6)
+    for one in artifacts.model["models"]:
+        temperature = one.pop("temperature")
+        write_models(tmp_path / "old.pt", artifacts.model)
+        assert load_models(tmp_path / "old.pt")[one["fold"]][2].temperature == 1
+        one["temperature"] = temperature
+
+
+def test_the_temperature_is_that_of_the_logits():
+    random = np.random.default_rng(0)
+    true = random.normal(0, 3, 20000)
+    label = torch.tensor(random.random(20000) < 1 / (1 + np.exp(-true))).float()
+    for factor in (0.5, 1.0, 2.0):
+        assert fitted_temperature(torch.tensor(factor * true), label) == pytest.approx(
+            factor, rel=0.05
+        )
+    assert fitted_temperature(torch.tensor([-3.0, 3.0]), torch.tensor([0.0, 1.0])) == pytest.approx(
+        1 / WIDEST, rel=0.01
+    )
+    assert fitted_temperature(torch.tensor([]), torch.tensor([])) == 1

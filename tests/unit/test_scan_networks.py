@@ -23,6 +23,7 @@ from defectpool.evaluation.second_opinion import Networks, Opinion
 from defectpool.network.initial import initial_network
 from defectpool.network.model_file import graph_settings, write_models
 from defectpool.scan import merging, networks, shards
+from defectpool.scan.output import Output
 from defectpool.scan.result import Limits
 from defectpool.scan.text import line
 
@@ -190,7 +191,8 @@ def test_files_of_a_scan_with_a_model(model, tmp_path):
     assert broken["networks"] == []
     with (tmp_path / "out" / "structures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[-3:] == ["probability", "probability_spread", "agrees"]
+    assert list(rows[0])[-4:] == ["probability", "probability_spread", "agrees", "defects_agree"]
+    assert rows[0]["defects_agree"] == ""  # networks of this pooling list no defects
     assert float(rows[0]["probability"]) == first["probability"]
     assert [row["agrees"] for row in rows] == [str(first["agrees"]), "", ""]
     annotated = ase.io.read(tmp_path / "out" / "annotated.xyz", ":")
@@ -249,3 +251,24 @@ def test_the_networks_that_are_kept():
     pristine = mx2("MoSe2", a=3.29, thickness=3.3, vacuum=8).repeat((5, 5, 1))
     pristine.rattle(0.02, seed=3)
     assert asked.opinion(pristine).probability < 0.5 < asked.opinion(defective).probability
+
+
+def test_defects_of_networks_are_told_beside_those_of_the_lattice(tmp_path):
+    kept = SCRIPTS.parent / "results/reference/sites/model.safetensors"
+    (result,) = defectpool.scan(layer(5), models=[kept])
+    assert line(result).endswith(", the same defect")
+    (seen,) = result.opinion.defects
+    elsewhere = replace(result.opinion, defects=(replace(seen, position=seen.position + 3.0),))
+    other = replace(result, opinions=(elsewhere,))
+    assert result.same_defects(result.opinion) and not other.same_defects(elsewhere)
+    assert f", {seen.name} at (" in line(other)
+    nothing = replace(result, opinions=(replace(result.opinion, defects=()),))
+    assert line(nothing).endswith(", no defect located")
+    with Output(tmp_path, networks=True) as output:
+        output.add_result(other)
+    with (tmp_path / "network_defects.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["name"], row["type"], row["model"]) == (seen.name, "vacancy", str(kept))
+    assert float(row["x"]) == pytest.approx(seen.position[0] + 3.0, abs=1e-5)
+    with (tmp_path / "structures.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["defects_agree"] == "False"

@@ -90,7 +90,8 @@ class TrainingSettings(Section):
         gt=0,
         lt=0.5,
         description="Share of the training formulas that picks the epoch: that up to which the "
-        "last five were best.",
+        "last five were best. With the pooling sites it also fits the temperature that calibrates "
+        "probabilities.",
     )
     split: Split = Field(
         "formula",

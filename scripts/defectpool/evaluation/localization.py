@@ -123,6 +123,33 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     raise DefectpoolError(f"method {method!r} is unknown: choose from {list(METHODS)}")
 
 
+def class_probabilities(
+    networks: Sequence[CrystalGraphNetwork], batch: Batch
+) -> NDArray[np.float64] | None:
+    """Mean over networks of the probability of each class of the sites of each node.
+
+    Parameters
+    ----------
+    networks
+        Trained networks, in evaluation mode.
+    batch
+        Crystals.
+
+    Returns
+    -------
+    ndarray or None
+        [nodes, 5]; None where the networks have no class for every site.
+    """
+    found = []
+    for network in networks:
+        if not isinstance(network, SiteNetwork):
+            return None
+        with torch.inference_mode():
+            logits = network.site_logits(Sites(network.rows(batch), batch))
+        found.append(logits.double().softmax(1).numpy())
+    return np.mean(found, axis=0)
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Positions of the sites of a defective structure relative to the defect.

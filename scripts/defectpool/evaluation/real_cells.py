@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -25,6 +25,7 @@ from defectpool.evaluation import statistics
 from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
 from defectpool.evaluation.localization import FIRST_SHELL
 from defectpool.evaluation.second_opinion import unlabeled
+from defectpool.evaluation.site_defects import SiteDefect, site_defects
 from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
 from defectpool.runtime.hashing import seed as seed_of
@@ -33,7 +34,7 @@ from defectpool.structures.defect_labels import DefectLabel
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from defectpool.lattice import Host
+    from defectpool.lattice import Defect, Host
 
 # Consecutive frames of a trajectory are nearly the same: so many are one for the intervals.
 BLOCK = 25
@@ -41,7 +42,12 @@ BLOCK = 25
 # Noise in Å on the recovered pristine supercells of files that hold no pristine frame.
 NOISE = (0.01, 0.03, 0.05)
 
-ANSWERS = ("set", "group", "host", "label", "probability", "site_correct", "type_correct")
+# Columns of the answers that tell how well the defects are found, empty where that is not known.
+JUDGED = ("site", "type", "name")
+ANSWERS = (
+    "set", "group", "host", "label", "probability", "site_correct", "type_correct",
+    "name_correct", "distance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,11 +152,7 @@ def lattice_answers(cells: Iterable[RealCell]) -> pd.DataFrame:
         defective = finding.verdict == "defective"
         if finding.verdict == "undecided":
             defective = not cell.defects
-        places = [np.array(defect.position) for defect in finding.defects]
-        site = all(any(_apart(cell, p, one) < SAME_SITE for p in places) for one in cell.defects)
-        names = sorted(defect.name for defect in finding.defects)
-        same = names == sorted(one.name for one in cell.defects)
-        rows.append(_row(cell, float(defective), site, same))
+        rows.append(_row(cell, float(defective), _judged(cell, finding.defects)))
     return pd.DataFrame(rows, columns=list(ANSWERS))
 
 
@@ -159,8 +161,9 @@ def network_answers(
 ) -> pd.DataFrame:
     """Answers of the networks of a run that did not train on a cell's host, one row a cell.
 
-    The probability is the mean over these networks, the site the one with the highest mean score,
-    its type, for networks with a class for every site, that of its largest mean logit.
+    The probability is the mean over these networks. Those with a class for every site list defects
+    (`evaluation.site_defects`), which are judged as the lattice's are. Of others the site with
+    the highest mean score is judged, and types are not known.
 
     Parameters
     ----------
@@ -179,25 +182,45 @@ def network_answers(
             raise DefectpoolError(
                 f"{cell.set}: no graph can be made of a cell; it has an element without features"
             )
-        nearest = _nearest(cell, answer.atom)
-        named = None
-        if answer.defect_type is not None:
-            known = [nearest] if nearest else cell.defects
-            named = any(answer.defect_type == defect.kind for defect in known)
-        rows.append(_row(cell, answer.probability, nearest is not None, named))
+        if answer.classes is None:
+            judged = {"site_correct": float(_belongs(cell, answer.atom))}
+        else:
+            judged = _judged(cell, site_defects(unlabeled(cell.atoms).atoms, answer.classes))
+        rows.append(_row(cell, answer.probability, judged))
     return pd.DataFrame(rows, columns=list(ANSWERS))
 
 
-def _nearest(cell: RealCell, site: int) -> DefectLabel | None:
-    """Defect that a site belongs to: its atom, or the neighbors of a vacancy."""
+def _judged(cell: RealCell, found: Sequence[Defect] | Sequence[SiteDefect]) -> dict[str, float]:
+    """How well the defects of a cell are found, by column of the answers.
+
+    site: each is less than 1 Å from one that is found; type, name: those of all that are found;
+    distance: mean over the defects of the distance in Å to the nearest that is found.
+    """
+    apart = [
+        min((_apart(cell, np.asarray(one.position), true) for one in found), default=np.inf)
+        for true in cell.defects
+    ]
+    types = ["interstitial" if one.type == "adatom" else one.type for one in found]
+    return {
+        "site_correct": float(all(distance < SAME_SITE for distance in apart)),
+        "type_correct": float(sorted(types) == sorted(one.kind for one in cell.defects)),
+        "name_correct": float(
+            sorted(one.name for one in found) == sorted(one.name for one in cell.defects)
+        ),
+        "distance": float(np.mean(apart)) if found and apart else nan,
+    }
+
+
+def _belongs(cell: RealCell, site: int) -> bool:
+    """Whether a site belongs to a defect: its atom, or the neighbors of a vacancy."""
     for defect in cell.defects:
         if not defect.position:
             continue
         distances = np.array([_apart(cell, p, defect) for p in cell.atoms.positions])
         reach = FIRST_SHELL * distances.min() if defect.kind == "vacancy" else SAME_SITE
         if distances[site] <= max(reach, SAME_SITE):
-            return defect
-    return None
+            return True
+    return False
 
 
 def _apart(cell: RealCell, position: NDArray[np.float64], defect: DefectLabel) -> float:
@@ -210,17 +233,19 @@ def _apart(cell: RealCell, position: NDArray[np.float64], defect: DefectLabel) -
     return float(find_mic(vector, cell.atoms.cell, cell.atoms.pbc)[1])
 
 
-def _row(cell: RealCell, probability: float, site: bool, kind: bool | None) -> tuple[Any, ...]:
-    located = bool(cell.defects) and all(defect.position for defect in cell.defects)
-    return (
-        cell.set,
-        cell.group,
-        cell.host,
-        int(bool(cell.defects)),
-        probability,
-        float(site) if located else nan,
-        float(kind) if cell.defects and kind is not None else nan,
-    )
+def _row(cell: RealCell, probability: float, judged: Mapping[str, float]) -> dict[str, Any]:
+    """Row of the answers; what cannot be judged is left empty."""
+    known = dict(judged) if cell.defects else {}
+    if not all(defect.position for defect in cell.defects):
+        known |= {"site_correct": nan, "distance": nan}
+    return {
+        "set": cell.set,
+        "group": cell.group,
+        "host": cell.host,
+        "label": int(bool(cell.defects)),
+        "probability": probability,
+        **known,
+    }
 
 
 def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
@@ -230,8 +255,8 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
     -------
     DataFrame
         One row a set and label: set, label (1 defective, 0 pristine), n_cells, n_groups, and
-        accuracy, site_accuracy and type_accuracy with `_low` and `_high`; empty where there is
-        nothing to judge.
+        accuracy, site_accuracy, type_accuracy and name_accuracy with `_low` and `_high`, and the
+        median of distance; empty where there is nothing to judge.
     """
     rows = []
     for (name, label), part in answers.groupby(["set", "label"], sort=False):
@@ -240,9 +265,10 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
         right = part.assign(structure=np.arange(len(part)).astype(str))
         right["host"] = right["group"]
         row |= statistics.accuracy(right, resamples).columns("accuracy")
-        for column in ("site", "type"):
+        for column in JUDGED:
             known = right.dropna(subset=f"{column}_correct")
             estimate = statistics.share(known, known[f"{column}_correct"], resamples)
             row |= estimate.columns(f"{column}_accuracy")
+        row["distance"] = part["distance"].median()
         rows.append(row)
     return pd.DataFrame(rows)

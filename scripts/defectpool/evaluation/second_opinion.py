@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from defectpool.batching.dataset import cpu_dataset
 from defectpool.errors import DefectpoolError
-from defectpool.evaluation.localization import methods, picked_sites, site_scores
+from defectpool.evaluation.localization import (
+    class_probabilities,
+    methods,
+    picked_sites,
+    site_scores,
+)
+from defectpool.evaluation.site_defects import SiteDefect, site_defects
 from defectpool.graphs.elements import unknown_elements
 from defectpool.graphs.graph_set import graph_set
 from defectpool.lattice.geometry import complete_cell
@@ -53,6 +59,8 @@ class Opinion:
         Rows of the atoms with the highest score.
     note
         Why there is no answer, else empty.
+    defects
+        Defects that networks with a class for every site see; None for other networks.
     """
 
     model: str
@@ -62,6 +70,7 @@ class Opinion:
     site_scores: NDArray[np.float64] | None = None
     sites: tuple[int, ...] = ()
     note: str = ""
+    defects: tuple[SiteDefect, ...] | None = None
 
 
 class Networks:
@@ -95,31 +104,34 @@ class Networks:
         if note:
             return Opinion(self.name, self.method, note=note)
         try:
-            probabilities, scores = self._answers(atoms)
+            return self._opinion(atoms)
         except Exception as error:  # one structure must not end a scan of a million
             note = f"the networks failed ({type(error).__name__}: {error})"
             return Opinion(self.name, self.method, note=" ".join(note.split()))
-        return Opinion(
-            self.name,
-            self.method,
-            float(probabilities.mean()),
-            float(probabilities.std()),
-            scores,
-            tuple(np.flatnonzero(picked_sites(scores)).tolist()),
-        )
 
-    def _answers(self, atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Probability of each network [networks], and mean score of each site [sites]."""
-        size = self.networks[0].settings
-        graphs = graph_set([unlabeled(atoms)], self.graph, size.n_convolutions)
+    def _opinion(self, atoms: Atoms) -> Opinion:
+        size, structure = self.networks[0].settings, unlabeled(atoms)
+        graphs = graph_set([structure], self.graph, size.n_convolutions)
         dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians, merge=True)
         only = np.array([0])
         batch = dataset.batch(only, gradients=False)
         logits = [predict(network, dataset, only).double() for network in self.networks]
         scores = [site_scores(network, batch, self.method) for network in self.networks]
-        nodes = np.mean([score.double().numpy() for score in scores], axis=0)
+        of_sites = np.mean([score.double().numpy() for score in scores], axis=0)[graphs.site_class]
         probabilities = np.array([float(logit.sigmoid()) for logit in logits])
-        return probabilities, nodes[graphs.site_class]
+        classes = class_probabilities(self.networks, batch)
+        defects = None
+        if classes is not None:
+            defects = site_defects(structure.atoms, classes[graphs.site_class])
+        return Opinion(
+            self.name,
+            self.method,
+            float(probabilities.mean()),
+            float(probabilities.std()),
+            of_sites,
+            tuple(np.flatnonzero(picked_sites(of_sites)).tolist()),
+            defects=defects,
+        )
 
 
 def _classifies_types(network: CrystalGraphNetwork) -> bool:

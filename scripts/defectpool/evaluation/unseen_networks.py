@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from defectpool.batching.dataset import cpu_dataset
 from defectpool.errors import DefectpoolError
-from defectpool.evaluation.localization import methods, site_scores
+from defectpool.evaluation.localization import class_probabilities, methods, site_scores
 from defectpool.graphs.graph_set import graph_set
 from defectpool.network.model_file import graph_settings, load_models
-from defectpool.network.pooling import Sites
-from defectpool.network.site_network import SiteNetwork, defectiveness
 from defectpool.structures.defect_labels import DEFECT_TYPES
 
 if TYPE_CHECKING:
-    from defectpool.batching.batch import Batch
-    from defectpool.network.cgcnn import CrystalGraphNetwork
     from defectpool.structures.structure_files import DefectStructure
 
 
@@ -39,7 +35,9 @@ class NetworkAnswer:
         Mean score of each atom (`evaluation.localization`), [atoms]; for networks with a class for
         every site its logit to belong to a defect.
     defect_type
-        Type of its largest mean logit, for networks with a class for every site.
+        Its most probable type, for networks with a class for every site.
+    classes
+        Mean probability of each class of each site, [sites, 5], for such networks.
     seconds
         Processor time of the graph and of the probability.
     """
@@ -47,6 +45,7 @@ class NetworkAnswer:
     probability: float
     site_scores: NDArray[Any]
     defect_type: str | None
+    classes: NDArray[np.float64] | None
     seconds: float
 
     @property
@@ -106,17 +105,17 @@ class UnseenNetworks:
         dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians)
         batch = dataset.batch([0], gradients=False)
         with torch.inference_mode():
-            sites = [Sites(network.rows(batch), batch) for network in networks]
-            pairs = zip(networks, sites, strict=True)
-            logits = torch.stack([network.classify(own).double() for network, own in pairs])
+            logits = torch.stack([network(batch).double() for network in networks])
         probability = float(logits.sigmoid().mean())
         seconds = time.process_time() - started
-        scores, classes = _scores(networks, sites, batch)
-        of_atoms, found = scores[graphs.site_class], None
+        method = methods(networks[0].pooling)[0]
+        scores = torch.stack([site_scores(network, batch, method) for network in networks])
+        of_atoms = scores.mean(0).numpy()[graphs.site_class]
+        classes, found = class_probabilities(networks, batch), None
         if classes is not None:
-            node = graphs.site_class[int(of_atoms.argmax())]
-            found = DEFECT_TYPES[int(classes[node, 1:].argmax())]
-        return NetworkAnswer(probability, of_atoms, found, seconds)
+            classes = classes[graphs.site_class]
+            found = DEFECT_TYPES[int(classes[int(of_atoms.argmax()), 1:].argmax())]
+        return NetworkAnswer(probability, of_atoms, found, classes, seconds)
 
 
 def _tested(folds: pd.DataFrame, column: str) -> dict[str, set[tuple[int, int]]]:
@@ -125,20 +124,3 @@ def _tested(folds: pd.DataFrame, column: str) -> dict[str, set[tuple[int, int]]]
         str(name): set(zip(part["repeat"], part["fold"], strict=True))
         for name, part in folds.groupby(column)
     }
-
-
-def _scores(
-    networks: Sequence[CrystalGraphNetwork], sites: Sequence[Sites], batch: Batch
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Mean score of each node [nodes]; its mean class logits [nodes, 5] where there are some."""
-    with torch.inference_mode():
-        logits = [
-            network.site_logits(own)
-            for network, own in zip(networks, sites, strict=True)
-            if isinstance(network, SiteNetwork)
-        ]
-    if len(logits) == len(networks):
-        scores = torch.stack([defectiveness(one) for one in logits])
-        return scores.mean(0).numpy(), torch.stack(logits).mean(0).numpy()
-    method = methods(networks[0].pooling)[0]
-    return torch.stack([site_scores(n, batch, method) for n in networks]).mean(0).numpy(), None

@@ -17,6 +17,7 @@ from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.initial import network_named
+from defectpool.network.site_network import SiteNetwork
 from defectpool.runtime.atomic_write import write_bytes
 from defectpool.runtime.disk import reading_error
 
@@ -35,7 +36,7 @@ def write_models(path: Path, model: dict[str, Any]) -> None:
         File to write; as safetensors if its name ends so.
     model
         pooling, convolution, network (settings), n_outputs, graph (settings), and models: repeat,
-        fold, epoch and weights of each network.
+        fold, epoch and weights of each network, and its temperature if it is calibrated.
     """
     content = {"format": FORMAT, **model}
     if path.suffix == SAFETENSORS:
@@ -157,6 +158,8 @@ def _network(content: dict[str, Any], one: dict[str, Any]) -> CrystalGraphNetwor
         content["n_outputs"],
     )
     network.load_state_dict(one["weights"])
+    if isinstance(network, SiteNetwork):
+        network.temperature = float(one.get("temperature", 1.0))
     return network.eval()
 
 

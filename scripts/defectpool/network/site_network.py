@@ -36,10 +36,18 @@ class SiteNetwork(CrystalGraphNetwork):
     convolution, settings, radius
         As of `CrystalGraphNetwork`.
 
+    Attributes
+    ----------
+    temperature
+        What the logits of "defective" are divided by, so that probabilities are calibrated: 1
+        while it is trained, then that of the model file.
+
     Shapes
     ------
     - as of `CrystalGraphNetwork`, C crystals to logits [C].
     """
+
+    temperature: float = 1.0
 
     def __init__(
         self,
@@ -61,7 +69,7 @@ class SiteNetwork(CrystalGraphNetwork):
         of_peers = peer_deviations(sites, self.log_sharpness.exp())
         features = torch.cat([deviation(sites), z_scores(sites), *of_peers, rarity(sites)], dim=1)
         logits: Tensor = self.fc_out(F.softplus(self.conv_to_fc(features)))
-        return logits
+        return logits if self.temperature == 1 else calibrated(logits, self.temperature)
 
     def crystal_logits(self, site_logits: Tensor, sites: Sites) -> Tensor:
         """Return the logits of each crystal from those of its sites, [C]."""
@@ -71,6 +79,16 @@ class SiteNetwork(CrystalGraphNetwork):
 def defectiveness(site_logits: Tensor) -> Tensor:
     """Logit of each site to belong to a defect of any type, [nodes, 5] to [nodes]."""
     return site_logits[:, 1:].logsumexp(1) - site_logits[:, 0]
+
+
+def calibrated(site_logits: Tensor, temperature: float) -> Tensor:
+    """Class logits whose `defectiveness` is divided by a temperature, [nodes, 5].
+
+    The probabilities of the types, given that a site belongs to a defect, stay as they are.
+    """
+    types = site_logits[:, 1:].log_softmax(1)
+    pristine = torch.zeros_like(site_logits[:, :1])
+    return torch.cat([pristine, types + defectiveness(site_logits)[:, None] / temperature], dim=1)
 
 
 def rarity(sites: Sites) -> Tensor:

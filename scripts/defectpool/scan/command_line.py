@@ -54,7 +54,8 @@ def main() -> None:
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write structures.csv, defects.csv, complexes.csv, events.csv and annotated.xyz there.",
+    help="Write structures.csv, defects.csv, complexes.csv, events.csv, network_defects.csv and "
+    "annotated.xyz there.",
 )
 @click.option(
     "--html",

@@ -39,6 +39,9 @@ def drawing(result: Result) -> dict[str, Any] | None:
     starts = cuts(atoms)
     positions = wrapped(atoms, atoms.positions, starts)
     places = wrapped(atoms, np.array([d.position for d in defects]).reshape(-1, 3), starts)
+    record = as_dict(result)
+    seen = [one for asked in record["networks"] for one in asked["defects"] or ()]
+    where = wrapped(atoms, np.array([one["position"] for one in seen]).reshape(-1, 3), starts)
     host = finding.host if finding else None
     moves = np.nan_to_num(np.asarray(host.displacements)) if host else np.zeros_like(positions)
     kept = _next_to(positions, places)
@@ -61,7 +64,11 @@ def drawing(result: Result) -> dict[str, Any] | None:
                 "moved": defect["distance_moved"],
                 "score": defect["score"],
             }
-            for defect, place in zip(as_dict(result)["defects"], places, strict=True)
+            for defect, place in zip(record["defects"], places, strict=True)
+        ],
+        "seen": [
+            {**defect, "given": defect["position"], "position": place.round(3).tolist()}
+            for defect, place in zip(seen, where, strict=True)
         ],
     }
 

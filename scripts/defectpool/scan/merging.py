@@ -25,7 +25,8 @@ def merge(
     shards
         What `scan_shard` wrote.
     folder
-        Gets `structures.csv`, `defects.csv`, `complexes.csv` and `events.csv`.
+        Gets `structures.csv`, `defects.csv`, `complexes.csv`, `events.csv` and
+        `network_defects.csv`.
     report
         The page.
     networks

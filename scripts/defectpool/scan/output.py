@@ -19,8 +19,10 @@ COLUMNS = {
     "defects": ("path", "frame", "type", "name", "x", "y", "z", "score"),
     "complexes": ("path", "frame", "name", "members", "distances"),
     "events": ("path", "frame", "type", "name", "x", "y", "z"),
+    "network_defects": ("path", "frame", "model", "type", "name", "x", "y", "z", "probability"),
 }
-NETWORK_COLUMNS = ("probability", "probability_spread", "agrees")  # of structures.csv, by choice
+# of structures.csv, by choice
+NETWORK_COLUMNS = ("probability", "probability_spread", "agrees", "defects_agree")
 ANNOTATED = "annotated.xyz"
 
 
@@ -93,7 +95,8 @@ def write(results: Iterable[Result], folder: Path, networks: bool = False) -> It
     results
         The results.
     folder
-        Gets `structures.csv`, `defects.csv`, `complexes.csv`, `events.csv` and `annotated.xyz`.
+        Gets `structures.csv`, `defects.csv`, `complexes.csv`, `events.csv`, `network_defects.csv`
+        and `annotated.xyz`.
     networks
         Whether networks were asked.
 
@@ -136,6 +139,11 @@ def rows_of(record: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for c in record["complexes"]
         ],
         "events": [_place(key, event) for event in record["events"]],
+        "network_defects": [
+            {**_place(key, one), "model": asked["model"], "probability": one["probability"]}
+            for asked in record["networks"]
+            for one in asked["defects"] or ()
+        ],
     }
 
 

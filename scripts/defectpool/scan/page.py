@@ -128,7 +128,7 @@ def row(record: Mapping[str, Any], drawn: int | None) -> dict[str, Any]:
         "said": record["reason"] or ", ".join(names),
         "drawing": drawn,
         "network": record["probability"],
-        "agrees": record["agrees"],
+        "agrees": record["agrees"] if record["defects_agree"] is not False else False,
         "second": second_opinion(record),
     }
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from defectpool.evaluation.second_opinion import Opinion
-    from defectpool.lattice import Event, Finding
+    from defectpool.evaluation.site_defects import SiteDefect
+    from defectpool.lattice import Defect, Event, Finding
 
 PRISTINE, DEFECTIVE, UNDECIDED = "pristine", "defective", "undecided"
 VERDICTS = (PRISTINE, DEFECTIVE, UNDECIDED)
+
+
+SAME_SITE = 1.0  # Å; defects of one name that are nearer to each other are the same
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,29 @@ class Result:
             return None
         return (self.opinion.probability > 0.5) == (self.verdict == DEFECTIVE)
 
+    def same_defects(self, opinion: Opinion) -> bool | None:
+        """Whether networks and lattice list the same defects; None if either of them has no list.
+
+        They are the same if their names are, and each is less than 1 Å from one of its name.
+        """
+        if opinion.defects is None or self.finding is None or self.verdict == UNDECIDED:
+            return None
+        ours, theirs = self.finding.defects, opinion.defects
+        if sorted(one.name for one in ours) != sorted(one.name for one in theirs):
+            return False
+        assert self.structure is not None
+        return all(_near(one, ours, self.structure) for one in theirs)
+
     @property
     def name(self) -> str:
         """Name of the structure: its path, with `#frame` after the first."""
         path = self.path or "structure"
         return f"{path}#{self.frame}" if self.frame or not self.path else path
+
+
+def _near(one: SiteDefect, listed: Sequence[Defect], atoms: Atoms) -> bool:
+    """Whether a defect of the same name is less than 1 Å away."""
+    from ase.geometry import find_mic
+
+    vectors = [other.position - one.position for other in listed if other.name == one.name]
+    return bool(find_mic(np.array(vectors), atoms.cell, atoms.pbc)[1].min() < SAME_SITE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from defectpool.scan.result import DEFECTIVE, UNDECIDED, Result
 
 if TYPE_CHECKING:
     from defectpool.evaluation.second_opinion import Opinion
+    from defectpool.evaluation.site_defects import SiteDefect
     from defectpool.lattice import Complex, Defect, Finding
 
 SHOWN = 4  # defects that a line names one by one
@@ -69,8 +70,9 @@ def as_dict(result: Result) -> dict[str, Any]:
         path, frame, atoms, verdict, reason, host (formula, symmetry, residual in Å), margin,
         defects (type, name, position in Å, atoms, distance moved in Å, score), complexes (name,
         members, distances in Å) and events; networks (model, method, probability and its spread,
-        rows of the sites with the highest score, note), one for each model; probability and
-        probability_spread of the model that is surest of a defect, and whether it agrees.
+        rows of the sites with the highest score, note, defects and whether they are those of the
+        lattice), one for each model; probability and probability_spread of the model that is
+        surest of a defect, whether it agrees, and whether its defects do.
     """
     finding = result.finding
     defects, complexes = (finding.defects, finding.complexes) if finding else ((), ())
@@ -88,7 +90,11 @@ def as_dict(result: Result) -> dict[str, Any]:
         "probability": _number(result.opinion.probability) if result.opinion else None,
         "probability_spread": _number(result.opinion.spread) if result.opinion else None,
         "agrees": result.agrees,
-        "networks": [_opinion(opinion) for opinion in result.opinions],
+        "defects_agree": result.same_defects(result.opinion) if result.opinion else None,
+        "networks": [
+            _opinion(opinion) | {"defects_agree": result.same_defects(opinion)}
+            for opinion in result.opinions
+        ],
     }
 
 
@@ -99,12 +105,17 @@ def position_in_words(position: Any) -> str:
 
 
 def _defects(finding: Finding) -> str:
-    named = [f"{d.name} at {position_in_words(d.position)}" for d in finding.defects[:SHOWN]]
-    rest = len(finding.defects) - len(named)
-    said = ", ".join(named) + (f" and {rest} more" if rest else "")
+    said = _listed([_defect(defect) for defect in finding.defects])
     # a complex without a name of its own is called after its members, which are named already
     complexes = [found.name for found in finding.complexes if " + " not in found.name]
     return f"{said} ({', '.join(complexes[:SHOWN])})" if complexes else said
+
+
+def _listed(defects: Sequence[Mapping[str, Any]]) -> str:
+    """Names and positions of the first few defects."""
+    named = [f"{d['name']} at {position_in_words(d['position'])}" for d in defects[:SHOWN]]
+    rest = len(defects) - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def _host(result: Result) -> dict[str, Any] | None:
@@ -153,13 +164,32 @@ def _opinion(opinion: Opinion) -> dict[str, Any]:
         "probability_spread": _number(opinion.spread),
         "sites": list(opinion.sites),
         "note": opinion.note,
+        "defects": None
+        if opinion.defects is None
+        else [_seen(defect) for defect in opinion.defects],
+    }
+
+
+def _seen(defect: SiteDefect) -> dict[str, Any]:
+    return {
+        "type": defect.type,
+        "name": defect.name,
+        "position": [_number(value) for value in defect.position],
+        "atoms": list(defect.atoms),
+        "probability": _number(defect.probability),
     }
 
 
 def _answer(opinion: Mapping[str, Any]) -> str:
     if opinion["probability"] is None:
         return f"no answer ({opinion['note']})"
-    return f"{opinion['probability']:.2f} ± {opinion['probability_spread']:.2f}"
+    number = f"{opinion['probability']:.2f} ± {opinion['probability_spread']:.2f}"
+    defects = opinion["defects"]
+    if defects is None or (not defects and opinion["probability"] <= 0.5):
+        return number
+    if opinion["defects_agree"]:
+        return f"{number}, the same defect{'s' * (len(defects) > 1)}"
+    return f"{number}, {_listed(defects) if defects else 'no defect located'}"
 
 
 def _number(value: Any) -> float | None:

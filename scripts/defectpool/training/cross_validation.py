@@ -363,6 +363,7 @@ class _Job:
                     "repeat": one.fold.repeat,
                     "fold": one.fold.number,
                     "epoch": one.best.epoch,
+                    **({"temperature": one.best.temperature} if one.best.temperature else {}),
                     "weights": one.best.weights,
                 }
                 for one in results

@@ -40,6 +40,7 @@ class BestEpoch:
     score: float
     epoch: int
     answers: Tensor
+    temperature: float | None = None
     weights: dict[str, Tensor] | None = None
 
 
@@ -154,7 +155,10 @@ def train_fold(
         logits = stepper.evaluate(watched)
         correct = objective.correct(logits, label).cpu().numpy()
         progress.history.append(epoch_row(fold, progress, losses, batches, correct))
-        select(progress, training, objective.answers(logits[len(fold.validation) :]), network)
+        validation = len(fold.validation)
+        temperature = objective.temperature(logits[:validation], label[:validation])
+        answers = objective.answers(logits[validation:] / (temperature or 1.0))
+        select(progress, training, answers, temperature, network)
         progress.start_next_epoch()
         callbacks.epoch_done(progress.history[-1])
     assert progress.best is not None and progress.best_on_test is not None
@@ -191,16 +195,20 @@ def epoch_row(
 
 
 def select(
-    progress: Progress, training: TrainingSettings, answers: Tensor, network: CrystalGraphNetwork
+    progress: Progress,
+    training: TrainingSettings,
+    answers: Tensor,
+    temperature: float | None,
+    network: CrystalGraphNetwork,
 ) -> None:
     """Keep the epoch that ends where it is the best so far; among equal ones the last."""
     epoch = progress.epoch + 1
     score = validation_score([row["validation_accuracy"] for row in progress.history], training)
     if score is not None and (progress.best is None or score >= progress.best.score):
-        progress.best = BestEpoch(score, epoch, answers, on_cpu(network.state_dict()))
+        progress.best = BestEpoch(score, epoch, answers, temperature, on_cpu(network.state_dict()))
     accuracy = progress.history[-1]["test_accuracy"]
     if progress.best_on_test is None or accuracy >= progress.best_on_test.score:
-        progress.best_on_test = BestEpoch(accuracy, epoch, answers)
+        progress.best_on_test = BestEpoch(accuracy, epoch, answers, temperature)
 
 
 def content(

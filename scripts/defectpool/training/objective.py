@@ -18,6 +18,7 @@ from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.pooling import Sites
 from defectpool.network.site_network import N_SITE_CLASSES, SITES, SiteNetwork
 from defectpool.structures.labels import PRISTINE, defect_type_of
+from defectpool.training.temperature import fitted_temperature
 
 if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
@@ -44,6 +45,9 @@ class Objective(Protocol):
 
     def correct(self, logits: Tensor, label: Tensor) -> Tensor:
         """Whether each graph is predicted correctly, [C]."""
+
+    def temperature(self, logits: Tensor, label: Tensor) -> float | None:
+        """Temperature of the network, from logits of validation graphs; None for none."""
 
     def answers(self, logits: Tensor) -> Tensor:
         """What is kept of the logits of test graphs, on the CPU, [C]."""
@@ -82,6 +86,10 @@ class Binary:
         """Whether each logit has the right sign."""
         return (logits > 0) == (label > 0.5)
 
+    def temperature(self, logits: Tensor, label: Tensor) -> float | None:
+        """None: the published networks are not calibrated."""
+        return None
+
     def answers(self, logits: Tensor) -> Tensor:
         """Probability that each graph is defective, float64."""
         return logits.double().sigmoid().cpu()
@@ -99,8 +107,9 @@ class Binary:
 class SiteClasses(Binary):
     """Defective or pristine, and the class of every site: a cross entropy for each.
 
-    The cross entropy of the sites is averaged within each graph over the sites that belong to a
-    defect and over those that do not, so that one defect counts in a cell of any size.
+    Probabilities are calibrated (`training.temperature`). The cross entropy of the sites is
+    averaged within each graph over the sites that belong to a defect and over those that do not,
+    so that one defect counts in a cell of any size.
     """
 
     n_outputs: int = N_SITE_CLASSES
@@ -120,6 +129,10 @@ class SiteClasses(Binary):
         logits = network.crystal_logits(of_sites, sites)[:graphs]
         crystals = F.binary_cross_entropy_with_logits(logits, batch.label, reduction="sum")
         return crystals + means[:graphs].sum(), logits
+
+    def temperature(self, logits: Tensor, label: Tensor) -> float | None:
+        """Temperature that fits the validation graphs."""
+        return fitted_temperature(logits, label)
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,10 @@ class DefectTypes:
     def correct(self, logits: Tensor, label: Tensor) -> Tensor:
         """Whether the largest logit is that of the type."""
         return logits.argmax(1) == label.long()
+
+    def temperature(self, logits: Tensor, label: Tensor) -> float | None:
+        """None: types have no probabilities."""
+        return None
 
     def answers(self, logits: Tensor) -> Tensor:
         """Number of the predicted type."""

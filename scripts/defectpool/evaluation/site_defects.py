@@ -1,0 +1,315 @@
+"""Defects of a structure from the classes that networks give its sites.
+
+The networks say which atoms belong to a defect. Where an atom is missing, and which, is read off
+the peers of the sites around it, the pristine sites of their elements: what stands around the peer
+that fits best, and not around the site, is missing there. A foreign atom at such a place is an
+antisite or a substitution of what is missing, one at no such place an interstitial, and a place
+without an atom beside neighbors of a vacancy is the vacancy. An atom that is where its peers expect
+it is no defect after all. The lattice of the host is not needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defectpool.lattice.geometry import PeriodicTree
+from defectpool.lattice.naming import defect_name, symbol
+from defectpool.structures.defect_labels import DEFECT_TYPES, FIRST_SHELL
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+VACANCY = DEFECT_TYPES.index("vacancy") + 1
+
+# A structure has defects if a site belongs to one with a probability above the first; then sites
+# above the second are looked at as well.
+DEFECTIVE = 0.5
+SUSPECT = 0.05
+
+# Two atoms, seen from a site and from its peer, are on the same place if nearer than this (Å).
+SAME_PLACE = 1.0
+
+# A foreign atom stands at most so far from the place of the atom that it replaces (Å).
+OFF_PLACE = 1.5
+
+# Surroundings that are compared, in units of the longest bond between nearest neighbors, which is
+# sought up to so many Å.
+REACH = 2.0
+LONGEST_BOND = 5.0
+
+# Peers that a site is compared with.
+MOST_PEERS = 96
+
+# Sites around a place that are asked what they lack, and the share of them that has to lack it.
+ASKED = 6
+SHARE = 1 / 3
+
+# Neighbors of a vacancy count as peers that differ in so many more atoms: two vacancies of one kind
+# have neighbors that lack the same.
+BESIDE = 2.5
+
+# Å; a site is its own neighbor at less.
+ITSELF = 1e-6
+
+
+@dataclass(frozen=True)
+class SiteDefect:
+    """Defect that networks see.
+
+    Attributes
+    ----------
+    type
+        vacancy, antisite, substitution or interstitial.
+    name
+        As pymatgen writes it, v_Mo, S_Mo, Li_i; the element of the atom alone, S, where its
+        neighbors have no peers.
+    position
+        Å, [3]; of the atom, or of the vacancy as its neighbors and their peers tell.
+    atoms
+        Rows of its atom, or of the sites that lack the vacancy's.
+    probability
+        Largest probability of one of these atoms to belong to a defect.
+    """
+
+    type: str
+    name: str
+    position: NDArray[np.float64]
+    atoms: tuple[int, ...]
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Place where sites lack a neighbor that their peers have.
+
+    Attributes
+    ----------
+    position
+        Å, [3].
+    number
+        Atomic number of what is missing.
+    sites
+        Rows of the sites that lack it.
+    """
+
+    position: NDArray[np.float64]
+    number: int
+    sites: frozenset[int]
+
+
+def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[SiteDefect, ...]:
+    """Defects of a structure.
+
+    Parameters
+    ----------
+    atoms
+        The structure, with three cell vectors.
+    probabilities
+        Probability of each class of each site (`GraphSet.site_label`), [atoms, 5].
+
+    Returns
+    -------
+    tuple of SiteDefect
+        Foreign atoms by their rows, then vacancies.
+    """
+    belongs = 1 - probabilities[:, 0]
+    if belongs.max(initial=0.0) <= DEFECTIVE:
+        return ()
+    classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
+    around = Surroundings(atoms, classes)
+    places = {
+        row: around.place(atoms.positions[row], OFF_PLACE)
+        for row in np.flatnonzero(classes > VACANCY).tolist()
+    }
+    found = []
+    for row, place in places.items():
+        if named := _foreign(around, row, place):
+            found.append(SiteDefect(*named, atoms.positions[row], (row,), float(belongs[row])))
+    held = [place for place in places.values() if place]
+    for place in _lacking(around, np.flatnonzero(classes == VACANCY).tolist(), held):
+        sites = tuple(sorted(place.sites))
+        probability = float(belongs[list(sites)].max())
+        there = around.atom_at(place)
+        if there is None:
+            name = defect_name(None, place.number)
+            found.append(SiteDefect("vacancy", name, place.position, sites, probability))
+        elif there not in places and (named := _foreign(around, there, place)):
+            found.append(SiteDefect(*named, atoms.positions[there], (there,), probability))
+    return tuple(found)
+
+
+class Surroundings:
+    """Neighbors of each site and of its peers, a site of the same element that is not foreign.
+
+    Parameters
+    ----------
+    atoms
+        The structure.
+    classes
+        Class of each site, [atoms].
+    """
+
+    def __init__(self, atoms: Atoms, classes: NDArray[np.int64]) -> None:
+        self.atoms, self.classes, self.numbers = atoms, classes, atoms.numbers
+        self.radius = REACH * _longest_bond(atoms, classes == 0)
+        cell, reach = atoms.cell.array, self.radius + SAME_PLACE
+        self.tree = PeriodicTree(atoms.positions, cell, atoms.pbc, reach)
+        self._missing: dict[int, list[Place] | None] = {}
+        self._neighbors: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+
+    def place(self, point: NDArray[np.float64], reach: float) -> Place | None:
+        """Place near a point, if enough of the sites around it lack something there.
+
+        Where none of them has a peer, what is missing is not known, and its number 0.
+        """
+        rows, vectors = self.tree.around(point)
+        distances = np.linalg.norm(vectors, axis=1)
+        order = np.argsort(distances, kind="stable")
+        order = order[(distances[order] > ITSELF) & (self.classes[rows[order]] <= VACANCY)]
+        near = dict.fromkeys(rows[order[:ASKED]].tolist())  # an image counts once
+        missing = [self.missing(site) for site in near]
+        asked = [lacking for lacking in missing if lacking is not None]
+        if not asked:
+            return Place(point, 0, frozenset())
+        places = self.within([one for lacking in asked for one in lacking], point, reach)
+        voters = {site for place in places for site in place.sites}
+        return self.joined(places) if voters and len(voters) >= SHARE * len(asked) else None
+
+    def missing(self, site: int) -> list[Place] | None:
+        """Places where a site has no neighbor, and the peer that fits best has one (0: foreign).
+
+        A peer with less than half of the site's neighbors is none; without any the answer is None.
+        """
+        if site not in self._missing:
+            self._missing[site] = self._find_missing(site)
+        return self._missing[site]
+
+    def atom_at(self, place: Place) -> int | None:
+        """Row of the atom at a place; None if there is none."""
+        distances = np.linalg.norm(self.shortest(self.atoms.positions - place.position), axis=1)
+        row = int(distances.argmin())
+        return row if distances[row] <= SAME_PLACE else None
+
+    def shortest(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shortest periodic images of vectors in Å, [n, 3]."""
+        from ase.geometry import find_mic
+
+        return np.asarray(find_mic(vectors, self.atoms.cell, self.atoms.pbc)[0])
+
+    def within(
+        self, places: Sequence[Place], point: NDArray[np.float64], reach: float
+    ) -> list[Place]:
+        """Return the places at most so far from a point."""
+        vectors = np.array([place.position for place in places]).reshape(-1, 3) - point
+        near = np.linalg.norm(self.shortest(vectors), axis=1) <= reach
+        return [place for place, chosen in zip(places, near, strict=True) if chosen]
+
+    def nearest(self, places: Sequence[Place], site: int) -> list[Place]:
+        """Return the places in the first shell around a site."""
+        vectors = [place.position - self.atoms.positions[site] for place in places]
+        distances = np.linalg.norm(np.array(vectors).reshape(-1, 3), axis=1)
+        first = distances <= FIRST_SHELL * distances.min(initial=np.inf)
+        return [place for place, chosen in zip(places, first, strict=True) if chosen]
+
+    def joined(self, places: Sequence[Place]) -> Place:
+        """Mean of places that are close, with the element that most of them lack."""
+        positions = np.array([place.position for place in places])
+        mean = positions[0] + self.shortest(positions - positions[0]).mean(axis=0)
+        counts = Counter(place.number for place in places if place.number)
+        number = min(counts, key=lambda one: (-counts[one], one), default=0)
+        return Place(mean, number, frozenset().union(*(place.sites for place in places)))
+
+    @cached_property
+    def peers(self) -> dict[int, list[int]]:
+        """Sites of each element, at most `MOST_PEERS`, foreign atoms left out."""
+        found = {}
+        for number in np.unique(self.numbers).tolist():
+            rows = np.flatnonzero((self.numbers == number) & (self.classes <= VACANCY))
+            # at random: every n-th of a supercell would all be on the same side of a layer
+            found[number] = np.random.default_rng(0).permutation(rows)[:MOST_PEERS].tolist()
+        return found
+
+    def neighbors(self, site: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Elements of the neighbors of a site (0: foreign), [n], and vectors to them, [n, 3]."""
+        if site not in self._neighbors:
+            rows, vectors = self.tree.around(self.atoms.positions[site])
+            others = np.linalg.norm(vectors, axis=1) > ITSELF
+            numbers = np.where(self.classes <= VACANCY, self.numbers, 0)[rows[others]]
+            self._neighbors[site] = numbers, vectors[others]
+        return self._neighbors[site]
+
+    def _find_missing(self, site: int) -> list[Place] | None:
+        numbers, vectors = self.neighbors(site)
+        numbers, vectors = numbers[numbers > 0], vectors[numbers > 0]
+        inside = np.linalg.norm(vectors, axis=1) <= self.radius
+        best, found = (np.inf, np.inf), None
+        for peer in self.peers[int(self.numbers[site])]:
+            if peer == site:
+                continue
+            of_peer, there = self.neighbors(peer)
+            apart = np.linalg.norm(vectors[:, None] - there[None], axis=2)
+            apart[numbers[:, None] != of_peer[None]] = np.inf
+            own = apart.min(axis=1, initial=np.inf)[inside]
+            alone = apart.min(axis=0, initial=np.inf) > SAME_PLACE
+            alone &= np.linalg.norm(there, axis=1) <= self.radius
+            same = own <= SAME_PLACE
+            unlike = alone.sum() + (~same).sum() + BESIDE * (self.classes[peer] == VACANCY)
+            fit = (float(unlike), float(np.square(own[same]).sum()))
+            if fit < best and 2 * same.sum() >= len(same):
+                best = fit
+                found = list(zip(of_peer[alone].tolist(), there[alone], strict=True))
+        if found is None:
+            return None
+        position, itself = self.atoms.positions[site], frozenset({site})
+        return [Place(position + vector, number, itself) for number, vector in found]
+
+
+def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
+    """Largest distance in Å of a pristine site, or of any, to its nearest neighbor."""
+    tree = PeriodicTree(atoms.positions, atoms.cell.array, atoms.pbc, LONGEST_BOND)
+    _, vectors = tree.nearest(atoms.positions, k=2)
+    nearest = np.linalg.norm(vectors[:, 1], axis=1)
+    chosen = nearest[pristine] if pristine.any() else nearest
+    return float(chosen[np.isfinite(chosen)].max(initial=0.0)) or LONGEST_BOND
+
+
+def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, str] | None:
+    """Type and name of a foreign atom; None for an atom that its peers expect there."""
+    number = int(around.numbers[row])
+    if place is None:
+        return "interstitial", defect_name(number, None)
+    if place.number == number:
+        return None
+    if not place.number:
+        return DEFECT_TYPES[around.classes[row] - 1], symbol(number)
+    kind = "antisite" if around.peers[number] else "substitution"
+    return kind, defect_name(number, place.number)
+
+
+def _lacking(around: Surroundings, sites: Sequence[int], held: Sequence[Place]) -> Iterator[Place]:
+    """Yield the fewest places, but those held, that explain what sites lack; surest first.
+
+    A site is explained by what is missing nearest to it.
+    """
+    lacking = []
+    for site in sites:
+        places = around.missing(site) or []
+        for one in held:
+            near = around.within(places, one.position, SAME_PLACE)
+            places = [place for place in places if place not in near]
+        lacking += around.nearest(places, site)
+    left = {site for place in lacking for site in place.sites}
+    while left:
+        groups = (around.within(lacking, place.position, SAME_PLACE) for place in lacking)
+        best = max(groups, key=lambda group: len({s for p in group for s in p.sites} & left))
+        left = left - {site for place in best for site in place.sites}
+        sure = around.place(around.joined(best).position, SAME_PLACE)
+        if sure and sure.number:
+            yield sure

@@ -1,0 +1,142 @@
+"""Defects from the classes of sites: type, name and place, without the lattice of the host."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atom, Atoms
+from ase.build import bulk, mx2
+from ase.geometry import find_mic
+
+from defectpool.evaluation.second_opinion import Networks
+from defectpool.evaluation.site_defects import site_defects
+from defectpool.structures.defect_labels import labels_of, site_labels
+
+KEPT = Path(__file__).resolve().parents[2] / "results/reference/sites/model.safetensors"
+
+
+def layer(size=5):
+    """Return a pristine layer of MoSe2, whose first atoms are at the corner of the cell."""
+    atoms = mx2("MoSe2", a=3.29, thickness=3.3, vacuum=8).repeat((size, size, 1))
+    atoms.pbc = (True, True, False)
+    return atoms
+
+
+def with_defects(host, vacancies=(), foreign=None, added=()):
+    """Return a cell and its labels: rows to remove, elements by row, atoms to add."""
+    atoms, kinds, names, positions = host.copy(), [], [], []
+    for row, symbol in (foreign or {}).items():
+        kinds.append("antisite" if symbol in host.symbols else "substitution")
+        names.append(f"{symbol}_{host.symbols[row]}")
+        positions.append(host.positions[row])
+        atoms.symbols[row] = symbol
+    for symbol, position in added:
+        kinds.append("interstitial")
+        names.append(f"{symbol}_i")
+        positions.append(position)
+        atoms.append(Atom(symbol, position))
+    kept = np.setdiff1d(np.arange(len(atoms)), vacancies)
+    first = len(host)
+    rows = [*(foreign or {}), *range(first, first + len(added))]
+    rows = [int(np.searchsorted(kept, row)) for row in rows]
+    for row in vacancies:
+        kinds.append("vacancy")
+        names.append(f"v_{host.symbols[row]}")
+        positions.append(host.positions[row])
+        rows.append(-1)
+    atoms = atoms[kept]
+    return atoms, labels_of(atoms, kinds, names, np.array(positions), rows)
+
+
+def certain(atoms, labels, sure=0.98):
+    """Return the probabilities of a network that knows the class of each site."""
+    classes = site_labels(len(atoms), labels)
+    return np.where(np.arange(5) == classes[:, None], sure, (1 - sure) / 4)
+
+
+def displaced(atoms, sigma, seed=0):
+    moved = atoms.copy()
+    moved.positions += np.random.default_rng(seed).normal(0, sigma, moved.positions.shape)
+    return moved
+
+
+def same(found, labels, atoms, reach=0.5):
+    """Whether the defects are those of the labels, each at its place."""
+    assert sorted((one.type, one.name) for one in found) == sorted((d.kind, d.name) for d in labels)
+    for label in labels:
+        vectors = [one.position - label.position for one in found if one.name == label.name]
+        assert find_mic(np.array(vectors), atoms.cell, atoms.pbc)[1].min() < reach
+
+
+CASES = {
+    "at the corner of the cell": (layer(), {"vacancies": [0]}),
+    "on top of the layer": (layer(), {"vacancies": [2]}),
+    "several": (layer(6), {"vacancies": [0, 50], "foreign": {27: "Se", 61: "S", 90: "W"}}),
+    "next to each other": (layer(6), {"vacancies": [0, 1]}),
+    "adatom": (layer(), {"added": [("Li", layer().positions[0] + [0, 0, 3.4])]}),
+    "rock salt": (bulk("NaCl", "rocksalt", 5.64, cubic=True).repeat(2), {"vacancies": [3, 30]}),
+    "tetrahedral": (
+        bulk("GaAs", "zincblende", 5.65, cubic=True).repeat(2),
+        {"foreign": {0: "As", 9: "In"}, "added": [("H", [2.825, 2.825, 5.65])]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("sigma", [0.0, 0.08])
+def test_names_and_places_from_true_classes(case, sigma):
+    host, defects = CASES[case]
+    atoms, labels = with_defects(host, **defects)
+    moved = displaced(atoms, sigma)
+    same(site_defects(moved, certain(atoms, labels)), labels, atoms)
+
+
+def test_the_order_of_atoms_and_a_shift_change_nothing():
+    atoms, labels = with_defects(layer(), vacancies=[0, 40], foreign={21: "W"})
+    probabilities = certain(atoms, labels)
+    order = np.random.default_rng(0).permutation(len(atoms))
+    again = atoms[order]
+    again.positions += [1.0, -2.0, 0.5]
+    again.wrap()
+    found = site_defects(again, probabilities[order])
+    assert {one.name for one in found} == {"v_Mo", "W_Mo", f"v_{layer().symbols[40]}"}
+    for label in labels:
+        vectors = [one.position - [1.0, -2.0, 0.5] - label.position for one in found]
+        assert find_mic(np.array(vectors), atoms.cell, atoms.pbc)[1].min() < 0.01
+
+
+def test_atoms_where_peers_expect_them_are_no_defects():
+    atoms = layer()
+    wrong = certain(atoms, [])
+    wrong[[3, 30]] = [0.02, 0.0, 0.98, 0.0, 0.0]  # antisites, and nothing is exchanged there
+    wrong[[13, 40]] = [0.02, 0.98, 0.0, 0.0, 0.0]  # neighbors of a vacancy, and none is missing
+    assert site_defects(atoms, wrong) == ()
+    assert site_defects(atoms, certain(atoms, [])) == ()
+
+
+def test_an_unseen_antisite_beside_sites_that_miss_an_atom():
+    host = layer()
+    atoms, labels = with_defects(host, foreign={36: "Se"})
+    probabilities = certain(atoms, [])
+    distances = atoms.get_distances(36, np.arange(len(atoms)), mic=True)
+    probabilities[(distances > 0) & (distances < 2.7)] = [0.1, 0.9, 0.0, 0.0, 0.0]
+    (found,) = site_defects(atoms, probabilities)
+    assert (found.name, found.atoms) == ("Se_Mo", (36,))
+    assert found.probability == pytest.approx(0.9)
+    same([found], labels, atoms)
+
+
+def test_without_peers_the_replaced_element_stays_open():
+    atoms = Atoms("NaCl", [[0, 0, 0], [2.8, 0, 0]], cell=[6, 6, 6], pbc=True)
+    probabilities = np.array([[0.9, 0.1, 0, 0, 0], [0.1, 0, 0, 0.9, 0]])
+    (found,) = site_defects(atoms, probabilities)
+    assert (found.type, found.name) == ("substitution", "Cl")
+
+
+@pytest.mark.parametrize("defects", [CASES["several"][1], {"vacancies": [54]}])
+def test_the_kept_networks_list_the_defects_of_displaced_cells(defects):
+    host = layer(6)
+    atoms, labels = with_defects(host, **defects)
+    found = Networks(KEPT).opinion(displaced(atoms, 0.04, 1)).defects
+    same(found, labels, atoms)
+    assert all(0.5 < one.probability <= 1 for one in found)
