@@ -17,6 +17,7 @@ from defectpool.batching.batch import Batch
 from defectpool.batching.cpu_dataset import element_groups, node_labels
 from defectpool.batching.merging import check_rounds, global_edges
 from defectpool.batching.neighbor_lists import Distances, NeighborLists, blocks_of
+from defectpool.batching.neighbor_pairs import NeighborPairs, neighbor_pairs
 from defectpool.graphs.elements import feature_table
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class NeighborDataset:
             dtype,
         )
         self.degree = np.bincount(global_edges(graphs)[1], minlength=len(graphs.atomic_number))
+        self.pairs = neighbor_pairs(graphs)
+        self.pair_degree = np.diff(self.pairs.offset)
         crystal_of_group, group = element_groups(graphs)
         self.element = group.astype(np.int32)
         self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
@@ -91,6 +94,7 @@ class NeighborDataset:
             count=edges.of(graphs.edge_multiplicity).astype(numpy_type),
             multiplicity=multiplicity,
             distances=self.distances,
+            pairs=self._pairs(indices, nodes),
             blocks=blocks_of(nodes.offset, offset),
             convolutions=self.convolutions,
             gradients=gradients,
@@ -107,6 +111,18 @@ class NeighborDataset:
             n_elements=int(first_group[-1]),
             label=torch.from_numpy(self.label[indices]).to(self.dtype),
             site_label=torch.from_numpy(nodes.of(self.site_label)),
+        )
+
+    def _pairs(self, indices: Integers, nodes: _Slices) -> NeighborPairs:
+        """Pairs of neighbors of some crystals, whose nodes are put together."""
+        pairs = _Slices(self.pairs.offset[self.graphs.node_offset], indices)
+        shift = nodes.offset[:-1] - self.graphs.node_offset[indices]
+        offset = np.concatenate([[0], np.cumsum(nodes.of(self.pair_degree))])
+        return NeighborPairs(
+            offset.astype(np.int32),
+            (pairs.of(self.pairs.other) + shift.repeat(np.diff(pairs.offset))).astype(np.int32),
+            pairs.of(self.pairs.distance),
+            pairs.of(self.pairs.count).astype(self.distances.value.dtype),
         )
 
 
