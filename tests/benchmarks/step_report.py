@@ -159,7 +159,7 @@ def _limits(table: pd.DataFrame, machine: Limits) -> list[str]:
         "operations read and write in a step, counted operation by operation; much of it stays in "
         "the cache. *Computed* are the matrix products of torch. torch does not see compiled sums "
         "over neighbors: their arrays count once in each pass, and their arithmetic is that of "
-        f"the kernels' source, in floating-point operations for a message of a convolution: {each} "
+        f"the kernels' source, in floating-point operations for a pair of neighbors: {each} "
         "(a multiply-add is two; exponentials and logarithms are included). Other elementwise "
         "arithmetic is not counted, nor are batches that are put together in numpy. *Least* is "
         "the larger of both times at the limits.",

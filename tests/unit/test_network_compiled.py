@@ -1,5 +1,7 @@
 """Compiled sums over neighbors against the plain convolution, on displaced atoms."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from defectpool.batching.neighbor_dataset import NeighborDataset
 from defectpool.batching.neighbor_lists import Distances, blocks_of
 from defectpool.config import NetworkSettings
 from defectpool.network import cgcnn, compiled
+from defectpool.network.elementary import exp2, log2_1p
 from defectpool.network.initial import initial_network
-from defectpool.network.message_kernels import exp, kernels, log1p
+from defectpool.network.message_kernels import kernels
 
 SIZE = NetworkSettings(width=8, n_convolutions=2, hidden=5, gaussians=11)
 
@@ -74,20 +77,56 @@ def test_without_numba_the_sparse_sums_are_used(monkeypatch):
 
 def test_results_do_not_depend_on_the_number_of_threads():
     dataset = NeighborDataset(graphs(displaced(6)), 2, 11)
-    x = torch.randn(len(dataset.batch(np.arange(12)).row), 8)
     neighbors = dataset.batch(np.arange(12)).inputs
-    weight, bias, before, found = torch.randn(16, 27), torch.randn(16), torch.get_num_threads(), []
+    x, sites = torch.randn(len(neighbors), 8), torch.randn(len(neighbors), 32)
+    gaussians, bias = torch.randn(11, 16), torch.randn(16)
+    before, found = torch.get_num_threads(), []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        table = compiled.Table(neighbors, 8)
-        rows = table.project(x, weight, bias)
-        sums = compiled.Sums(neighbors, neighbors.count, 8)
-        one = torch.ones(16)
-        y = sums.gate(rows, one, one)
-        found.append((y, sums.moments(rows), sums.gate_gradient(rows, one, one, y)))
+        sums = compiled.Sums(neighbors, neighbors.pairs.count, 8)
+        y = sums.gate(sites, gaussians, bias)
+        out = sums.update(x, y, bias[:8], bias[8:])
+        d = sums.update_gradient(out, y, x)
+        again = sums.norm_gradient(x, y, *gaussians[:3, :8])
+        gradient = sums.gate_gradient(sites, gaussians, bias, again)
+        found.append((y, out, *d, again, *gradient, compiled.neighbor_sums(neighbors, x)))
     torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_statistics_are_those_of_all_messages():
+    dataset = NeighborDataset(graphs(displaced()), 2, 11, dtype=torch.float64)
+    neighbors = dataset.batch(np.arange(len(dataset))).inputs
+    x = torch.randn(len(neighbors), 8, dtype=torch.float64)
+    weight = torch.randn(16, 27, dtype=torch.float64)
+    target = np.repeat(np.arange(len(x)), np.diff(neighbors.offset))
+    expanded = neighbors.expanded[neighbors.distance]
+    z = torch.cat([x[target], x[neighbors.source], expanded], 1) @ weight.T
+    share = torch.from_numpy(neighbors.edge_count / neighbors.edges)
+    mean = share @ z
+    found = compiled.message_statistics(x, weight, neighbors)
+    torch.testing.assert_close(found[0], mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[1], share @ (z - mean).square(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("compression", [True, False])
+def test_pairs_are_all_neighbors(compression):
+    """Ideal cells, too, where sites have neighbors of the same distance several times."""
+    ideal = [one for number in range(2) for one in pair(number, "vacancy", 3)]
+    for cells in (ideal, displaced(2)):
+        dataset = NeighborDataset(graphs(cells, compression=compression), 2, 11)
+        lists = dataset.batch([3, 1]).inputs
+        target = np.repeat(np.arange(len(lists)), np.diff(lists.offset))
+        pairs, every, found = lists.pairs, Counter(), Counter()
+        for *edge, count in zip(target, lists.source, lists.distance, lists.count, strict=True):
+            every[tuple(map(int, edge))] += count
+        rows = zip(pairs.first, pairs.other, pairs.distance, pairs.count, strict=True)
+        for first, other, distance, (to, back) in rows:
+            assert first <= other
+            found[int(first), int(other), int(distance)] += to
+            found[int(other), int(first), int(distance)] += back
+        assert +found == every
 
 
 def test_float32_is_as_precise_as_torch():
@@ -103,32 +142,40 @@ def test_what_is_not_a_number_stays_so():
     """A training that diverges must be noticed."""
     dataset = NeighborDataset(graphs(displaced(1)), 2, 11)
     neighbors = dataset.batch([0]).inputs
-    x = torch.randn(len(neighbors), 8)
+    x, count = torch.randn(len(neighbors), 8), neighbors.pairs.count
     weight, bias = torch.randn(16, 27), torch.randn(16)
     bias[3] = torch.nan
-    assert compiled.GatedSum.apply(x, weight, bias, neighbors)[:, 3].isnan().all()
+    assert compiled.GatedSum.apply(x, weight, bias, neighbors, count)[:, 3].isnan().all()
     bias[3], bias[12] = 0.0, torch.nan
-    assert compiled.GatedSum.apply(x, weight, bias, neighbors)[:, 4].isnan().all()
+    assert compiled.GatedSum.apply(x, weight, bias, neighbors, count)[:, 4].isnan().all()
+    one, zero = torch.ones(8), torch.zeros(8)
+    x[:, 5] = torch.nan
+    for statistics in ([], [zero, one]):
+        out = compiled.NormalizedUpdate.apply(x, x, one, zero, neighbors, 1e-5, statistics)
+        assert out[:, 5].isnan().all()
+    assert compiled.message_statistics(x, weight, neighbors)[1].isnan().all()
 
 
 def test_functions_of_float32():
     """Relative errors of a few units in the last place, in the loops that use them."""
     kernel = kernels(8).gate
-    x = np.linspace(-40, 60, 1001)
-    # one site with one neighbor: sigmoid(x) softplus(x) is what is summed
+    x = np.linspace(-60, 90, 1001)
+    # one site that is its own neighbor: sigmoid(x) softplus(x) is what is summed, in units of ln 2
     offset, zero = np.array([0, 1], np.int32), np.zeros(1, np.int32)
-    nothing, weight = np.zeros((1, 8), np.float32), np.ones(1, np.float32)
+    nothing, weight = np.zeros((1, 8), np.float32), np.array([[1, 0]], np.float32)
+    gaussians, bias = np.zeros(8 * 16, np.float32), np.zeros(16, np.float32)
     for value in x.astype(np.float32):
-        table, out = np.zeros(3 * 16 + 8 * 16, np.float32), np.empty((1, 8), np.float32)
+        table, out = np.zeros(32, np.float32), np.empty((1, 8), np.float32)
         table[:16] = value
-        ones, zeros = np.ones(16, np.float32), np.zeros(16, np.float32)
-        kernel(0, 1, offset, zero, zero, zero, nothing, table, 2, weight, ones, zeros, out)
-        exact = np.logaddexp(0, float(value)) / (1 + np.exp(-float(value)))
+        pairs = (offset, zero, zero, weight, zero, nothing)
+        kernel(0, 1, *pairs, table, gaussians, bias, out)
+        natural = float(value) * np.log(2)
+        exact = np.logaddexp(0, natural) / (1 + np.exp(-natural))
         np.testing.assert_allclose(out, exact, rtol=1e-6)
     with pytest.raises(NotImplementedError):
-        exp(1.0)
+        exp2(1.0)
     with pytest.raises(NotImplementedError):
-        log1p(1.0)
+        log2_1p(1.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

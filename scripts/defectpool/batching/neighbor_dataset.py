@@ -18,6 +18,7 @@ from defectpool.batching.batch import Batch, SparseInputs, on_device
 from defectpool.batching.cpu_dataset import element_groups, node_labels
 from defectpool.batching.merging import check_rounds
 from defectpool.batching.neighbor_lists import Distances, NeighborLists, blocks_of
+from defectpool.batching.neighbor_pairs import NeighborPairs, neighbor_pairs, pairs_of_edges
 from defectpool.graphs.elements import feature_table
 from defectpool.graphs.graph_set import edges_of_nodes
 
@@ -63,6 +64,8 @@ class NeighborDataset:
             dtype,
         )
         self.degree = edges_of_nodes(graphs)
+        # of graphs on disk they are made for each batch
+        self.pairs = None if self.on_disk else neighbor_pairs(graphs)
         crystal_of_group, group = element_groups(graphs)
         self.element = group.astype(np.int32)
         self.element_offset = np.searchsorted(crystal_of_group, np.arange(len(graphs) + 1))
@@ -86,15 +89,23 @@ class NeighborDataset:
         offset = np.concatenate([[0], np.cumsum(nodes.of(self.degree))]).astype(np.int32)
         source = nodes.offset[:-1].astype(np.int32).repeat(np.diff(edges.offset))
         source += edges.of(graphs.source)
+        distance, count = edges.of(graphs.edge_distance), edges.of(graphs.edge_multiplicity)
+        if self.pairs is None:
+            target = np.repeat(np.arange(len(crystal)), np.diff(offset))
+            kinds = len(graphs.distances)
+            pairs = pairs_of_edges(source, target, distance, count, nodes.offset, kinds)
+        else:
+            pairs = _pairs_of(self.pairs, graphs.node_offset, indices, nodes)
         multiplicity = nodes.of(graphs.node_multiplicity).astype(np.float64)
         numpy_type = self.distances.value.dtype
         lists = NeighborLists(
             offset=offset,
             source=source,
-            distance=edges.of(graphs.edge_distance),
-            count=edges.of(graphs.edge_multiplicity).astype(numpy_type),
+            distance=distance,
+            count=count.astype(numpy_type),
             multiplicity=multiplicity,
             distances=self.distances,
+            pairs=pairs.typed(numpy_type),
             blocks=blocks_of(nodes.offset, offset),
             convolutions=self.convolutions,
             gradients=gradients,
@@ -128,6 +139,21 @@ class _Slices:
         if not self.pairs:
             return values[:0]
         return np.concatenate([values[begin:end] for begin, end in self.pairs])
+
+
+def _pairs_of(
+    pairs: NeighborPairs, node_offset: Integers, indices: Integers, nodes: _Slices
+) -> NeighborPairs:
+    """Pairs of neighbors of some crystals, whose nodes are put together."""
+    slices = _Slices(pairs.offset[node_offset], indices)
+    shift = nodes.offset[:-1] - node_offset[indices]
+    number = nodes.of(pairs.offset[1:]) - nodes.of(pairs.offset[:-1])
+    return NeighborPairs(
+        np.concatenate([[0], np.cumsum(number)]),
+        slices.of(pairs.other) + shift.repeat(np.diff(slices.offset)),
+        slices.of(pairs.distance),
+        slices.of(pairs.count),
+    )
 
 
 def is_disordered(graphs: GraphSet) -> bool:

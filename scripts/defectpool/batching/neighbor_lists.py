@@ -18,6 +18,7 @@ from torch import Tensor
 
 from defectpool.batching.expansion import gaussian_expansion, smooth_cutoff
 from defectpool.batching.layer import Layer, Messages, build_layer
+from defectpool.batching.neighbor_pairs import NeighborPairs
 
 Integers = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
@@ -103,6 +104,8 @@ class NeighborLists:
         Sites that each site stands for, float64, [n].
     distances
         The distances of the data set.
+    pairs
+        The same neighbors in pairs, counts in the type that the network computes in.
     blocks
         First sites of blocks of crystals, and the end.
     convolutions
@@ -117,6 +120,7 @@ class NeighborLists:
     count: Floats
     multiplicity: NDArray[np.float64]
     distances: Distances
+    pairs: NeighborPairs
     blocks: tuple[int, ...]
     convolutions: int
     gradients: bool
@@ -126,8 +130,8 @@ class NeighborLists:
 
     @cached_property
     def cutoff_count(self) -> Floats:
-        """Smooth weight of each neighbor, times how often it occurs, [e]."""
-        return self.count * self.distances.cutoff[self.distance]
+        """Smooth weight of both messages of each pair, times how often they occur, [p, 2]."""
+        return self.pairs.count * self.distances.cutoff[self.pairs.distance][:, None]
 
     @cached_property
     def edge_count(self) -> NDArray[np.float64]:
@@ -141,23 +145,61 @@ class NeighborLists:
 
     @cached_property
     def share(self) -> Floats:
-        """Share of all edges of the full graphs that each neighbor stands for, [e]."""
-        return (self.edge_count / max(self.edges, 1.0)).astype(self.count.dtype)
+        """Share of all edges of the full graphs that both messages of each pair stand for, [p, 2].
+
+        The first goes to the pair's first site.
+        """
+        targets = np.stack([self.pairs.first, self.pairs.other], axis=1)
+        share = self.pairs.count * self.multiplicity[targets] / max(self.edges, 1.0)
+        return share.astype(self.count.dtype)
 
     @cached_property
-    def table_share(self) -> Tensor:
-        """Shares of the edges that the rows of a table add to (`network.compiled`), [rows, 1]."""
-        n, d = len(self), self.distances
-        share = self.share.astype(np.float64)
-        target = np.repeat(np.arange(n), np.diff(self.offset))
-        sites = np.stack(
-            [np.bincount(ends, share, minlength=n) for ends in (target, self.source)], axis=1
+    def site_share(self) -> Floats:
+        """Shares of all edges that go to each site and from it, [n, 2]."""
+        first, n = self.pairs.first, len(self)
+        to, back = self.share.T
+        sums = [
+            np.bincount(first, one, n) + np.bincount(self.pairs.other, two, n)
+            for one, two in ((to, back), (back, to))
+        ]
+        return np.stack(sums, axis=1).astype(self.count.dtype)
+
+    @cached_property
+    def mean_expanded(self) -> Tensor:
+        """Mean of the Gaussian expansions of all edges, [gaussians]."""
+        return (self._distance_share @ self.expanded.double()).to(self.expanded.dtype)
+
+    @cached_property
+    def expanded_moments(self) -> Tensor:
+        """Second moments of centered expansions and of 1, [gaussians + 1, gaussians + 1]."""
+        centered = self.expanded.double() - self.mean_expanded
+        whole = torch.cat([centered, centered.new_ones(len(centered), 1)], dim=1)
+        return (whole.T @ (self._distance_share[:, None] * whole)).to(self.expanded.dtype)
+
+    @cached_property
+    def expanded_sums(self) -> Tensor:
+        """Sums of share times centered expansion, and of share, over the edges to and from a site.
+
+        Both side by side, [n, 2 (gaussians + 1)].
+        """
+        from defectpool.batching.pair_kernels import gaussian_sums  # numba may be missing
+
+        pairs, d = self.pairs, self.distances
+        sums = np.zeros((len(self), 2, d.rows), self.share.dtype)
+        gaussian_sums(
+            pairs.offset, pairs.other, pairs.distance, self.share, d.near, d.value, sums
+        )  # fmt: skip
+        share = torch.from_numpy(self.site_share)[:, :, None]
+        centered = torch.from_numpy(sums)[:, :, d.padding : d.padding + d.gaussians]
+        return torch.cat([centered - share * self.mean_expanded, share], dim=2).flatten(1)
+
+    @cached_property
+    def _distance_share(self) -> Tensor:
+        """Share of all edges that have a distance, float64, [d]."""
+        share = self.share.sum(1, dtype=np.float64)
+        return torch.from_numpy(
+            np.bincount(self.pairs.distance, share, minlength=len(self.distances.near))
         )
-        by_distance = np.bincount(self.distance, share, minlength=len(d.near))
-        rows = np.zeros(d.rows)
-        for k in range(d.value.shape[1]):
-            rows += np.bincount(d.near + k, by_distance * d.value[:, k], minlength=d.rows)
-        return torch.from_numpy(np.concatenate([sites.ravel(), rows]).astype(self.count.dtype))
 
     @cached_property
     def row_share(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from defectpool.errors import DefectpoolError
 from defectpool.evaluation.localization import class_probabilities, methods, site_scores
 from defectpool.graphs.graph_set import graph_set
 from defectpool.network.model_file import graph_settings, load_models
+from defectpool.network.site_network import SiteNetwork
 from defectpool.structures.defect_labels import DEFECT_TYPES
 
 if TYPE_CHECKING:

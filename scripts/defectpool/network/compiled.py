@@ -1,8 +1,4 @@
-"""Gated convolutions by compiled sums over neighbors (`network.message_kernels`), with gradients.
-
-The table that messages are sums of has rows 2 i and 2 i + 1 for what site i projects to as a
-target and as a source, then the projected Gaussians between rows of zeros.
-"""
+"""Gated convolutions by compiled sums (`network.message_kernels`), with gradients."""
 
 from __future__ import annotations
 
@@ -15,9 +11,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from defectpool.batching.neighbor_lists import NeighborLists
+
+# Numbers of a message are in units of ln 2.
+LOG2_E = 1.4426950408889634
 
 
 @cache
@@ -33,88 +31,98 @@ def kernel_maker() -> Callable[[int], SimpleNamespace] | None:
     return kernels
 
 
-class Table:
-    """Rows that messages are sums of, and how to project to them and back.
-
-    Parameters
-    ----------
-    neighbors
-        The batch.
-    width
-        Features of a site, F.
-    """
-
-    def __init__(self, neighbors: NeighborLists, width: int) -> None:
-        self.n, self.width, self.both = len(neighbors), width, 2 * width
-        distances = neighbors.distances
-        self.gaussians = slice(
-            2 * self.n + distances.padding, 2 * self.n + distances.padding + distances.gaussians
-        )
-        self.rows = 2 * self.n + distances.rows
-
-    def project(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Table of sites [n, F] and the weights [2 F, 2 F + K], [rows, 2 F]."""
-        table = x.new_empty(self.rows, self.both)
-        table[2 * self.n :] = 0
-        both = self._of_sites(weight)
-        torch.mm(x, both.T, out=table[: 2 * self.n].view(self.n, 2 * self.both))
-        table[: 2 * self.n : 2] += bias
-        table[self.gaussians] = weight[:, self.both :].T
-        return table
-
-    def gradients(self, d: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of sites, weights and bias from that of the table."""
-        sites = d[: 2 * self.n].view(self.n, 2 * self.both)
-        d_both = (sites.T @ x).unflatten(0, (2, self.both)).transpose(0, 1).flatten(1)
-        d_weight = torch.cat([d_both, d[self.gaussians].T], 1)
-        return sites @ self._of_sites(weight), d_weight, sites[:, : self.both].sum(0)
-
-    def _of_sites(self, weight: Tensor) -> Tensor:
-        parts = weight[:, : self.both].unflatten(1, (2, self.width))
-        return parts.transpose(0, 1).flatten(0, 1)
-
-
 class Sums:
-    """The compiled sums of a batch."""
+    """The compiled sums of a batch, for messages that count as often as `weight` says, [p, 2]."""
 
     def __init__(self, neighbors: NeighborLists, weight: NDArray[Any], width: int) -> None:
-        self.neighbors, self.weight, self.width = neighbors, weight, width
         make = kernel_maker()
         assert make is not None
-        self.kernels = make(width)
+        pairs, distances = neighbors.pairs, neighbors.distances
+        self.neighbors, self.width, self.kernels = neighbors, width, make(width)
+        self.pairs = (pairs.offset, pairs.other, pairs.distance, weight)
+        self.distances = (distances.near, distances.value)
+        inside = distances.padding, distances.padding + distances.gaussians
+        self.inside, self.rows = slice(*inside), distances.rows
 
-    def moments(self, table: Tensor) -> Tensor:
-        """Sums of share * z over the messages of each row, [rows, 2 F]."""
-        return self._spread(table, self.kernels.moments, (self.neighbors.share,))
+    def gate(self, sites: Tensor, gaussians: Tensor, bias: Tensor) -> Tensor:
+        """Sum of the gated messages of each site, [n, F].
 
-    def gate(self, table: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """Sum of the gated messages of each site, [n, F]."""
-        out = table.new_empty(len(self.neighbors), self.width)
-        rest = (self.weight, scale.numpy(), shift.numpy(), out.numpy())
-        _in_threads([partial(self.kernels.gate, *b, *rest) for b in self._blocks(table)])
+        Parameters
+        ----------
+        sites
+            Projections of sites as targets and as sources, in units of ln 2, [n, 4 F].
+        gaussians, bias
+            Projections of Gaussians and the bias in these units, [K, 2 F] and [2 F].
+        """
+        out = sites.new_empty(len(sites), self.width)
+        self._in_blocks(self.kernels.gate, *self._of_messages(sites, gaussians, bias), out)
         return out
 
-    def gate_gradient(self, table: Tensor, scale: Tensor, shift: Tensor, d: Tensor) -> Tensor:
-        """Gradient of `gate` with respect to the scaled rows of the table, [rows, 2 F]."""
-        rest = (self.weight, scale.numpy(), shift.numpy(), d.contiguous().numpy())
-        return self._spread(table, self.kernels.gate_gradient, rest)
+    def gate_gradient(
+        self, sites: Tensor, gaussians: Tensor, bias: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of `gate` with respect to its arguments in natural units."""
+        messages = self._of_messages(sites, gaussians, bias)
+        out, collected = torch.empty_like(sites), self._collected(sites, self.rows + 1)
+        parts = [(part[:-1].ravel(), part[-1]) for part in collected.numpy()]
+        self._in_blocks(
+            self.kernels.gate_gradient, *messages, gradient.contiguous(), out.view(-1), parts=parts
+        )
+        rows = collected.sum(0)
+        return out, rows[self.inside], rows[-1]
 
-    def _spread(self, table: Tensor, kernel: Callable[..., None], rest: tuple[Any, ...]) -> Tensor:
-        """Collect what each block adds to the rows of its sites, and to the Gaussians."""
-        out, begin = torch.zeros_like(table), 2 * len(self.neighbors)
-        flat, blocks = out.view(-1).numpy(), self._blocks(table)
-        own = table.new_zeros(len(blocks), out[begin:].numel())  # aligned to the cache's lines
-        pairs = zip(blocks, own.numpy(), strict=True)
-        _in_threads([partial(kernel, *block, *rest, flat, part) for block, part in pairs])
-        out[begin:] = own.sum(0).view(-1, table.shape[1])
+    def neighbor_sums(self, x: Tensor) -> Tensor:
+        """Sums of share * (x_i, x_j) over the messages to and of (x_j, x_i) over those from i.
+
+        The last two are in the other order: x_i is its own, [n, 4 F].
+        """
+        out, site_share = x.new_empty(len(x), 4 * self.width), self.neighbors.site_share
+        self._in_blocks(
+            self.kernels.neighbor_sums, *self.pairs[:2], self.pairs[3], site_share, x, out
+        )
         return out
 
-    def _blocks(self, table: Tensor) -> list[tuple[Any, ...]]:
-        of, n = self.neighbors, len(self.neighbors)
-        common = (of.offset, of.source, of.distance, of.distances.near, of.distances.value)
-        flat = table.view(-1).numpy()
-        bounds = zip(of.blocks[:-1], of.blocks[1:], strict=True)
-        return [(first, last, *common, flat, 2 * n) for first, last in bounds]
+    def update(self, x: Tensor, y: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Softplus of x + scale * y + shift, [n, F]."""
+        out = torch.empty_like(y)
+        self._in_blocks(self.kernels.update, x, y, scale, shift, out)
+        return out
+
+    def update_gradient(
+        self, out: Tensor, y: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient of `update` with respect to x, and its sums over sites, plain and times y."""
+        d, collected = torch.empty_like(out), self._collected(out, 1)
+        parts = [(part.ravel(),) for part in collected.numpy()]
+        self._in_blocks(self.kernels.update_gradient, out, y, gradient.contiguous(), d, parts=parts)
+        plain, times_y = collected.sum(0)[0].chunk(2)
+        return d, plain, times_y
+
+    def norm_gradient(
+        self, d: Tensor, y: Tensor, scale: Tensor, mean: Tensor, slope: Tensor
+    ) -> Tensor:
+        """Return scale * d - share * (mean + slope * y), with the shares of the sites, [n, F]."""
+        out, share = torch.empty_like(d), self.neighbors.row_share
+        self._in_blocks(self.kernels.norm_gradient, d, y, share, scale, mean, slope, out)
+        return out
+
+    def _of_messages(self, sites: Tensor, gaussians: Tensor, bias: Tensor) -> tuple[Any, ...]:
+        padded = gaussians.new_zeros(self.rows, 2 * self.width)
+        padded[self.inside] = gaussians
+        return (*self.pairs, *self.distances, sites.view(-1), padded.view(-1), bias)
+
+    def _collected(self, like: Tensor, rows: int) -> Tensor:
+        """Zeros for what each block collects, [blocks, rows, 2 F]."""
+        return like.new_zeros(len(self.neighbors.blocks) - 1, rows, 2 * self.width)
+
+    def _in_blocks(
+        self, kernel: Callable[..., None], *arguments: Any, parts: list[Any] | None = None
+    ) -> None:
+        """Run a kernel on all blocks, each with its own part at the end."""
+        arrays = [one.numpy() if isinstance(one, Tensor) else one for one in arguments]
+        blocks = list(zip(self.neighbors.blocks[:-1], self.neighbors.blocks[1:], strict=True))
+        own = zip(blocks, parts or [()] * len(blocks), strict=True)
+        _in_threads([partial(kernel, *block, *arrays, *part) for block, part in own])
 
 
 @cache
@@ -133,95 +141,113 @@ def _in_threads(jobs: list[Callable[[], None]]) -> None:
 
 
 class GatedSum(torch.autograd.Function):
-    r"""Sum over neighbors :math:`\sum_j c_{ij} \sigma(z_{ij,f}) \odot g(z_{ij,s})`, [n, F]."""
+    r"""Sum over neighbors :math:`\sum_j c_{ij} \sigma(z_{ij,f}) \odot g(z_{ij,s})`, [n, F].
 
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, neighbors: NeighborLists
-    ) -> Tensor:
-        """Return the sums; c is the smooth cutoff."""
-        table = Table(neighbors, x.shape[1])
-        rows = table.project(x, weight, bias)
-        ctx.sums = Sums(neighbors, neighbors.cutoff_count, x.shape[1])
-        one = rows.new_ones(table.both)
-        ctx.save_for_backward(x, weight, rows, one, torch.zeros_like(one))
-        ctx.table = table
-        return ctx.sums.gate(rows, one, torch.zeros_like(one))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of sites, weights and bias."""
-        x, weight, rows, one, zero = ctx.saved_tensors
-        d_rows = ctx.sums.gate_gradient(rows, one, zero, gradients[0])
-        return (*ctx.table.gradients(d_rows, x, weight), None)
-
-
-class NormalizedGatedSum(torch.autograd.Function):
-    r"""Gated convolution with both batch normalizations (`network.convolutions.Gated`), [n, F].
-
-    With q the sums of p z over the messages of each row of the table, p the share of edges of a
-    message, the variance of z is :math:`\sum_r t_r q_r` once the mean is taken off, and q is all
-    that the gradient of batch normalization needs besides sums over rows.
+    c are the weights of messages, z = W (x_i, x_j, u) + b.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, gamma1: Tensor, beta1: Tensor,
-        gamma2: Tensor, beta2: Tensor, neighbors: NeighborLists, eps: float,
-        statistics: list[Tensor],
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, neighbors: NeighborLists,
+        count: NDArray[Any],
+    ) -> Tensor:  # fmt: skip
+        """Return the sums."""
+        width = x.shape[1]
+        of_sites = weight[:, : 2 * width].unflatten(1, (2, width)).transpose(0, 1).flatten(0, 1)
+        sites = x @ (LOG2_E * of_sites).T
+        gaussians, units = LOG2_E * weight[:, 2 * width :].T, LOG2_E * bias
+        ctx.sums = Sums(neighbors, count, width)
+        ctx.save_for_backward(x, of_sites, sites, gaussians, units)
+        return ctx.sums.gate(sites, gaussians, units)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of sites, weights and bias."""
+        x, of_sites, sites, gaussians, bias = ctx.saved_tensors
+        d, d_gaussians, d_bias = ctx.sums.gate_gradient(sites, gaussians, bias, gradients[0])
+        d_of_sites = (d.T @ x).unflatten(0, (2, -1)).transpose(0, 1).flatten(1)
+        return d @ of_sites, torch.cat([d_of_sites, d_gaussians.T], 1), d_bias, None, None
+
+
+class _SecondMoments(torch.autograd.Function):
+    r"""Second moments of (x_i, x_j, u, 1) over all edges, [2 F + K + 1, 2 F + K + 1].
+
+    With :math:`P_{ij}` the share of edges that the messages from j to i stand for,
+    :math:`\sum p x_i x_j^T = X^T P X`, and the moments with what does not depend on x are products
+    with sums over the messages of each site, which are made once for a batch.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, neighbors: NeighborLists) -> Tensor:
+        """Return the moments; u are the expanded distances less their mean."""
+        f = x.shape[1]
+        ctx.sums, ctx.expanded = neighbor_sums(neighbors, x), neighbors.expanded_sums
+        own, crossed, source = (x.T @ ctx.sums[:, : 3 * f]).split(f, dim=1)
+        of_target, of_source = (x.T @ ctx.expanded).chunk(2, dim=1)
+        sites = torch.cat([torch.cat([own, crossed], 1), torch.cat([crossed.T, source], 1)])
+        mixed = torch.cat([of_target, of_source])
+        return torch.cat(
+            [torch.cat([sites, mixed], 1), torch.cat([mixed.T, neighbors.expanded_moments], 1)]
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradient of the sites."""
+        d = gradients[0] + gradients[0].T
+        f = ctx.sums.shape[1] // 4
+        own, crossed, of_target = d[:f, :f], d[:f, f : 2 * f], d[:f, 2 * f :]
+        source, of_source = d[f : 2 * f, f : 2 * f], d[f : 2 * f, 2 * f :]
+        d_x = ctx.sums @ torch.cat([own, crossed.T, source, crossed])
+        return d_x.addmm_(ctx.expanded, torch.cat([of_target.T, of_source.T])), None
+
+
+def neighbor_sums(neighbors: NeighborLists, x: Tensor) -> Tensor:
+    """Sums of p (x_i, x_j) over messages to each site and p (x_j, x_i) from it, [n, 4 F]."""
+    return Sums(neighbors, neighbors.share, x.shape[1]).neighbor_sums(x)
+
+
+def message_statistics(
+    x: Tensor, weight: Tensor, neighbors: NeighborLists
+) -> tuple[Tensor, Tensor]:
+    r"""Mean and variance of W (x_i, x_j, u) over all edges, both [2 F].
+
+    They follow from the mean m and the covariance C of (x_i, x_j, u) as :math:`W m` and
+    :math:`\mathrm{diag}(W C W^T)`, without the messages.
+    """
+    center = (neighbors.row_share @ x).detach()  # any point would do but for rounding
+    moments = _SecondMoments.apply(x - center, neighbors)
+    apart = moments[:-1, -1]
+    covariance = moments[:-1, :-1] - apart[:, None] * apart
+    mean = weight @ (apart + torch.cat([center, center, neighbors.mean_expanded]))
+    return mean, ((weight @ covariance) * weight).sum(1).clamp_min(0)
+
+
+class NormalizedUpdate(torch.autograd.Function):
+    """Softplus of x + N(y), N the batch normalization over sites, [n, F]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, gamma: Tensor, beta: Tensor, neighbors: NeighborLists,
+        eps: float, statistics: list[Tensor],
     ) -> Tensor:  # fmt: skip
         """Return sites out; an empty list of statistics is filled with those of the batch."""
-        training = not statistics
-        table = Table(neighbors, x.shape[1])
-        sums = Sums(neighbors, neighbors.count, x.shape[1])
-        t = table.project(x, weight, bias)
-        targets = t[: 2 * table.n : 2]  # each message has one
-        if training:
-            mean1 = neighbors.table_share @ t
-            targets -= mean1
-            q = sums.moments(t)
-            variance1 = torch.linalg.vecdot(t, q, dim=0)
-        else:
-            mean1, variance1 = statistics[:2]
-            targets -= mean1
-            q = t[:0]
-        deviation1 = (variance1 + eps).rsqrt()
-        scale = gamma1 * deviation1
-        y = sums.gate(t, scale, beta1)
-        mean2 = neighbors.row_share @ y if training else statistics[2]
-        y -= mean2
-        variance2 = neighbors.row_share @ y.square() if training else statistics[3]
-        deviation2 = (variance2 + eps).rsqrt()
-        out = F.softplus(torch.addcmul(beta2, y, gamma2 * deviation2).add_(x))
-        if training:
-            statistics += [mean1, variance1, mean2, variance2]
-        ctx.table, ctx.sums, ctx.training = table, sums, training
-        ctx.save_for_backward(x, weight, t, q, scale, beta1, deviation1, y, deviation2, gamma2, out)
+        ctx.training = not statistics
+        mean = neighbors.row_share @ y if ctx.training else statistics[0]
+        y = y - mean
+        variance = neighbors.row_share @ y.square() if ctx.training else statistics[1]
+        statistics[:] = mean, variance
+        deviation = (variance + eps).rsqrt()
+        ctx.sums = Sums(neighbors, neighbors.pairs.count, x.shape[1])
+        out = ctx.sums.update(x.contiguous(), y, gamma * deviation, beta)
+        ctx.save_for_backward(y, gamma, deviation, out)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of all inputs that have one."""
-        x, weight, t, q, scale, beta1, deviation1, y, deviation2, gamma2, out = ctx.saved_tensors
-        neighbors = ctx.sums.neighbors
-        d = gradients[0] * -torch.expm1(-out)
-        d_beta2 = d.sum(0)
-        d_gamma2 = torch.linalg.vecdot(d, y, dim=0) * deviation2
-        factor = gamma2 * deviation2
-        d_y = d * factor
-        if ctx.training:
-            d_y -= neighbors.row_share[:, None] * torch.addcmul(
-                factor * d_beta2, y, factor * deviation2 * d_gamma2
-            )
-        d_t = ctx.sums.gate_gradient(t, scale, beta1, d_y)
-        total = d_t[: 2 * ctx.table.n : 2].sum(0)
-        product = torch.linalg.vecdot(d_t, t, dim=0)
-        if ctx.training:
-            d_t.addcmul_(q, deviation1.square() * product, value=-1)
-            d_t.addcmul_(neighbors.table_share[:, None], total, value=-1)
-        d_t *= scale
-        d_x, d_weight, d_bias = ctx.table.gradients(d_t, x, weight)
-        return (
-            d_x + d, d_weight, d_bias, product * deviation1, total, d_gamma2, d_beta2,
-            None, None, None,
-        )  # fmt: skip
+        y, gamma, deviation, out = ctx.saved_tensors
+        d, d_beta, times_y = ctx.sums.update_gradient(out, y, gradients[0])
+        scale, d_gamma = gamma * deviation, times_y * deviation
+        by_batch = scale if ctx.training else torch.zeros_like(scale)
+        d_y = ctx.sums.norm_gradient(d, y, scale, by_batch * d_beta, by_batch * deviation * d_gamma)
+        return d, d_y, d_gamma, d_beta, None, None, None

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from defectpool.batching.layer import Layer
 from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.batching.sparse import SparseSum
-from defectpool.network.compiled import GatedSum, NormalizedGatedSum
+from defectpool.network.compiled import GatedSum, NormalizedUpdate, message_statistics
 
 Convolution = Callable[[int, int], nn.Module]
 
@@ -68,13 +68,22 @@ class Gated(nn.Module):
 
     def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
         """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
-        bn1, bn2, statistics = self.bn1, self.bn2, self._statistics()
-        out: Tensor = NormalizedGatedSum.apply(
-            x, self.fc_full.weight, self.fc_full.bias,
-            bn1.weight, bn1.bias, bn2.weight, bn2.bias, neighbors, bn1.eps, statistics,
-        )  # fmt: skip
+        fc, bn1, bn2, statistics = self.fc_full, self.bn1, self.bn2, self._statistics()
+        if self.training:
+            mean, variance = message_statistics(x, fc.weight, neighbors)
+            mean = mean + fc.bias
+        else:
+            mean, variance = statistics[:2]
+        # the first normalization is one of the weights
+        scale = bn1.weight * (variance + bn1.eps).rsqrt()
+        weight, bias = scale[:, None] * fc.weight, scale * (fc.bias - mean) + bn1.bias
+        y = GatedSum.apply(x, weight, bias, neighbors, neighbors.pairs.count)
+        of_sites = statistics[2:]
+        out: Tensor = NormalizedUpdate.apply(
+            x, y, bn2.weight, bn2.bias, neighbors, bn2.eps, of_sites
+        )
         edges, sites = x.new_tensor([neighbors.edges, neighbors.multiplicity.sum()])
-        self._update(statistics, edges, sites)
+        self._update([mean.detach(), variance.detach(), *of_sites], edges, sites)
         return out
 
     def _statistics(self) -> list[Tensor]:
@@ -259,7 +268,9 @@ class Smooth(nn.Module):
 
     def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
         """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
-        total = GatedSum.apply(x, self.fc_full.weight, self.fc_full.bias, neighbors)
+        total = GatedSum.apply(
+            x, self.fc_full.weight, self.fc_full.bias, neighbors, neighbors.cutoff_count
+        )
         return F.softplus(x + self.norm(total))
 
     def forward(self, x: Tensor, u: Tensor, layer: Layer) -> Tensor:

@@ -1,156 +1,64 @@
-"""Compiled sums over neighbors for gated convolutions, which never write a message to memory.
+"""Compiled sums over pairs of neighbors for gated convolutions, which write no message to memory.
 
-A message is the sum of three rows of a table, z = t[2 i] + t[2 j + 1] + sum_g u_g t[2 n + g]: what
-the site i and its neighbor j project to, and what the Gaussians of their distance project to. Of
-these Gaussians only the nearest few differ from 0 in the precision of the table, and they are
-neighbors in it. So a message needs a few additions and stays in the cache, and going back it is
-computed again.
+A message to site i from its neighbor j is z = t_i + s_j + b + sum_g u_g w_g: what i projects to as
+a target, what j projects to as a source, the bias, and what the Gaussians of their distance project
+to. Of these Gaussians only the nearest few differ from 0 in the precision of the network, and they
+are neighbors in their table. So a message needs a few additions and stays in the cache, and going
+back it is computed again. The message from i to j has the same distance: both are made together.
 
-numba compiles the loops for the processor at hand. They release Python's global lock, so blocks of
-sites run in threads; a block writes to no row of another. Sums over all sites are collected in each
-block and added in the order of the blocks, whatever the number of threads.
+Numbers of a message are in units of ln 2, so that exponentials have the base 2, which a processor
+computes faster. numba compiles the loops for the processor at hand. They release Python's global
+lock, so blocks of crystals run in threads; a block writes to no row of another. Sums over all
+sites are collected in each block and added in the order of the blocks, whatever the number of
+threads.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba import njit
 
-# Contraction to fused multiply-add changes the last bit; nothing is added in another order.
-OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "nsz"},
-}
+from defectpool.network.elementary import LN2, LOG2_E, MOST, exp2, log2_1p, within
+from defectpool.runtime.compilation import OPTIONS, compiled
 
 # Gaussians that are summed together in the innermost loop.
 TOGETHER = 8
 
-# Minimax polynomial of log(1 + t) / t on [0, 1], from the constant on; relative error 2e-8.
-LOG1P = tuple(
-    np.float32(value)
-    for value in np.polynomial.Chebyshev.interpolate(
-        lambda t: np.log1p(t) / t, 9, domain=[1e-9, 1.0]
-    )
-    .convert(kind=np.polynomial.Polynomial)
-    .coef
-)
-L0, L1, L2, L3, L4, L5, L6, L7, L8, L9 = LOG1P
-# Adding it to a float32 below 2**22 in size rounds to a whole number, which the last bits hold.
-ROUND = np.float32(1.5 * 2**23)
-LOG2_E = np.float32(1.0 / math.log(2.0))
-# ln 2 in two parts: products with the first are exact
-LN2_HIGH, LN2_LOW = np.float32(0.693359375), np.float32(math.log(2.0) - 0.693359375)
-# exp(r) = 1 + r + r^2 (1/2 + ...) on [-ln 2 / 2, ln 2 / 2], as in Cephes' expf
-E0, E1, E2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
-E3, E4, E5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
-
-
-# Beyond it a sigmoid is 0 or 1, and the exponential of a float32 nearly overflows.
-MOST = 80.0
-
-
-@intrinsic
-def _bits(context: Any, value: Any) -> Any:
-    """Bits of a float32 as an int32."""
-
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.int32(types.float32), generate
-
-
-@intrinsic
-def _float(context: Any, value: Any) -> Any:
-    """Float32 with the bits of an int32."""
-
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
-def exp(x):  # type: ignore[no-untyped-def]
-    """Exponential in the precision of the argument; of a float32 below 87 in size."""
-    raise NotImplementedError
-
-
-@overload(exp, inline="always")
-def _exp(x):  # type: ignore[no-untyped-def]
-    if x == types.float64:
-        return lambda x: math.exp(x)
-
-    def single(x):  # type: ignore[no-untyped-def]
-        t = x * LOG2_E + ROUND
-        n = t - ROUND
-        r = x - n * LN2_HIGH - n * LN2_LOW
-        # Estrin's scheme: a processor computes the pairs side by side
-        square = r * r
-        high = (E0 * r + E1) * square + (E2 * r + E3)
-        p = (high * square + (E4 * r + E5)) * square + (r + np.float32(1.0))
-        power = np.int32(_bits(t) << np.int32(23))  # type: ignore[call-arg]
-        return _float(np.int32(power + _bits(p)))
-
-    return single
-
-
-def log1p(t):  # type: ignore[no-untyped-def]
-    """Logarithm of 1 + t for t in [0, 1], in the precision of the argument."""
-    raise NotImplementedError
-
-
-@overload(log1p, inline="always")
-def _log1p(t):  # type: ignore[no-untyped-def]
-    if t == types.float64:
-        return lambda t: math.log1p(t)
-
-    def single(t):  # type: ignore[no-untyped-def]
-        square = t * t
-        fourth = square * square
-        low = (L3 * t + L2) * square + (L1 * t + L0)
-        middle = (L7 * t + L6) * square + (L5 * t + L4)
-        return ((L9 * t + L8) * (fourth * fourth) + (middle * fourth + low)) * t
-
-    return single
-
 
 @njit(inline="always", **OPTIONS)
-def within(x: Any, low: Any, high: Any) -> Any:
-    """Clip x; what is not a number stays so, as in a comparison that is false."""
-    below = low if low > x else x
-    return high if high < below else below
-
-
-@njit(inline="always", **OPTIONS)
-def message(z: Any, target: Any, source: Any, u: Any, rows: Any, both: Any) -> None:
-    """Write the message to z."""
+def messages(z: Any, here: Any, there: Any, bias: Any, u: Any, rows: Any, both: Any) -> None:
+    """Write both messages between two sites to z: first the one that `here` receives."""
     for part in range(len(u) // TOGETHER):
         u0, u1, u2, u3 = u[8 * part], u[8 * part + 1], u[8 * part + 2], u[8 * part + 3]
         u4, u5, u6, u7 = u[8 * part + 4], u[8 * part + 5], u[8 * part + 6], u[8 * part + 7]
         g = rows[8 * part * both : (8 * part + 8) * both]
         for f in range(both):
-            before = target[f] + source[f] if part == 0 else z[f]
+            before = bias[f] if part == 0 else z[f]
             z[f] = (
                 before + u0 * g[f] + u1 * g[both + f] + u2 * g[2 * both + f]
                 + u3 * g[3 * both + f] + u4 * g[4 * both + f] + u5 * g[5 * both + f]
                 + u6 * g[6 * both + f] + u7 * g[7 * both + f]
             )  # fmt: skip
+    for f in range(both):
+        shared = z[f]
+        z[f] = shared + (here[f] + there[both + f])
+        z[both + f] = shared + (there[f] + here[both + f])
 
 
 @njit(inline="always", **OPTIONS)
-def spread(z: Any, target: Any, source: Any, u: Any, rows: Any, both: Any) -> None:
-    """Add z to the rows that it is a sum of: the transpose of `message`."""
+def spread(z: Any, here: Any, there: Any, u: Any, rows: Any, both: Any) -> None:
+    """Add z to the rows that it is a sum of: the transpose of `messages`, without the bias."""
     for f in range(both):
-        target[f] += z[f]
-        source[f] += z[f]
+        first, second = z[f], z[both + f]
+        here[f] += first
+        here[both + f] += second
+        there[f] += second
+        there[both + f] += first
+        z[f] = first + second
     for part in range(len(u) // TOGETHER):
         u0, u1, u2, u3 = u[8 * part], u[8 * part + 1], u[8 * part + 2], u[8 * part + 3]
         u4, u5, u6, u7 = u[8 * part + 4], u[8 * part + 5], u[8 * part + 6], u[8 * part + 7]
@@ -166,104 +74,164 @@ def spread(z: Any, target: Any, source: Any, u: Any, rows: Any, both: Any) -> No
             g[7 * both + f] += u7 * z[f]
 
 
-def compiled(function: Callable[..., None]) -> Any:
-    """Compile a function at its first call, and keep that for later processes where possible."""
-    try:
-        return njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # there is no folder that it could be kept in
-        return njit(**OPTIONS)(function)
+@njit(inline="always", **OPTIONS)
+def exponentials(z: Any, out: Any, width: Any) -> None:
+    """Write 2^-x and 2^-|y| of both messages, x and y the halves of each."""
+    most = z.dtype.type(MOST)
+    for begin in (0, 2 * width):
+        x, y = z[begin : begin + width], z[begin + width : begin + 2 * width]
+        of_x, of_y = out[begin : begin + width], out[begin + width : begin + 2 * width]
+        for f in range(width):
+            of_x[f] = exp2(within(-x[f], -most, most))
+            of_y[f] = exp2(-within(abs(y[f]), -most, most))
 
 
 @cache
 def kernels(width: int) -> SimpleNamespace:
-    """Compiled loops for rows of `2 * width` numbers: `moments`, `gate` and `gate_gradient`.
+    """Compiled loops over sites of `width` features and messages of twice as many numbers.
 
     The width is a constant in them, without which a compiler cannot tell their arrays apart and
     does not vectorize.
 
-    Arguments that they share: the block of sites [first, last), neighbors of site i in
-    `offset[i]:offset[i + 1]`, `source` and `distance` of each neighbor, first Gaussian and values
-    of each distance (`near`, `value`), and the table, flat, with the row of the first Gaussian.
+    Arguments that they share: the block of sites [first, last), pairs of site i in
+    `offset[i]:offset[i + 1]`, `other` site and `distance` of each pair, weights of its two messages
+    (`weight`), first Gaussian and values of each distance (`near`, `value`), and, all of them flat,
+    projected sites (`table`: t_i, s_i), Gaussians and bias.
     """
     both = 2 * width
 
     @compiled
-    def moments(
-        first: Any, last: Any, offset: Any, source: Any, distance: Any, near: Any, value: Any,
-        table: Any, begin: Any, share: Any, out: Any, gaussians: Any,
-    ) -> None:  # fmt: skip
-        """Add share * z of each neighbor to the rows of `out` that z is a sum of."""
-        z = np.empty(both, table.dtype)
-        span = value.shape[1] * both
-        for i in range(first, last):
-            target = table[2 * i * both : (2 * i + 1) * both]
-            sum_target = out[2 * i * both : (2 * i + 1) * both]
-            for e in range(offset[i], offset[i + 1]):
-                j, u = (2 * source[e] + 1) * both, value[distance[e]]
-                g = near[distance[e]] * both
-                rows = table[begin * both + g : begin * both + g + span]
-                message(z, target, table[j : j + both], u, rows, both)
-                for f in range(both):
-                    z[f] *= share[e]
-                spread(z, sum_target, out[j : j + both], u, gaussians[g : g + span], both)
-
-    @compiled
     def gate(
-        first: Any, last: Any, offset: Any, source: Any, distance: Any, near: Any, value: Any,
-        table: Any, begin: Any, weight: Any, scale: Any, shift: Any, out: Any,
+        first: Any, last: Any, offset: Any, other: Any, distance: Any, weight: Any, near: Any,
+        value: Any, table: Any, gaussians: Any, bias: Any, out: Any,
     ) -> None:  # fmt: skip
-        """Sum weight * sigmoid * softplus of the halves of scale * z + shift at each site."""
+        """Sum weight * sigmoid * softplus of the halves of the messages at each site."""
         number = table.dtype.type
-        one, zero, most = number(1), number(0), number(MOST)
-        high_scale, high_shift = scale[width:], shift[width:]
-        z, total = np.empty(both, table.dtype), np.empty(width, table.dtype)
+        one, zero, ln2 = number(1), number(0), number(LN2)
+        z, e = np.empty(2 * both, table.dtype), np.empty(2 * both, table.dtype)
         span = value.shape[1] * both
+        out[first:last] = 0
         for i in range(first, last):
-            target = table[2 * i * both : (2 * i + 1) * both]
-            total[:] = 0
-            for e in range(offset[i], offset[i + 1]):
-                j, g = (2 * source[e] + 1) * both, (begin + near[distance[e]]) * both
-                message(
-                    z, target, table[j : j + both], value[distance[e]], table[g : g + span], both
-                )
-                for f in range(width):
-                    x, y = scale[f] * z[f] + shift[f], high_scale[f] * z[width + f] + high_shift[f]
-                    sigmoid = one / (one + exp(within(-x, -most, most)))
-                    softplus = (zero if zero > y else y) + log1p(exp(-within(abs(y), zero, most)))
-                    total[f] += weight[e] * sigmoid * softplus
-            for f in range(width):
-                out[i, f] = total[f]
+            here = table[2 * i * both : 2 * (i + 1) * both]
+            for pair in range(offset[i], offset[i + 1]):
+                j, d = other[pair], distance[pair]
+                there = table[2 * j * both : 2 * (j + 1) * both]
+                g = near[d] * both
+                messages(z, here, there, bias, value[d], gaussians[g : g + span], both)
+                exponentials(z, e, width)
+                for side in range(2):
+                    w = weight[pair, side] * ln2
+                    total = out[i] if side == 0 else out[j]
+                    y, down = z[side * both + width :], e[side * both :]
+                    low = e[side * both + width :]
+                    for f in range(width):
+                        softplus = (zero if zero > y[f] else y[f]) + log2_1p(low[f])
+                        total[f] += w * softplus / (one + down[f])
 
     @compiled
     def gate_gradient(
-        first: Any, last: Any, offset: Any, source: Any, distance: Any, near: Any, value: Any,
-        table: Any, begin: Any, weight: Any, scale: Any, shift: Any, gradient: Any, out: Any,
-        gaussians: Any,
+        first: Any, last: Any, offset: Any, other: Any, distance: Any, weight: Any, near: Any,
+        value: Any, table: Any, gaussians: Any, bias: Any, gradient: Any, out: Any,
+        d_gaussians: Any, d_bias: Any,
     ) -> None:  # fmt: skip
-        """Add the gradient of `gate` with respect to scale * z to the rows of `out`."""
+        """Gradient of `gate` with respect to what messages are sums of, in natural units."""
         number = table.dtype.type
-        one, zero, most = number(1), number(0), number(MOST)
-        high_scale, high_shift = scale[width:], shift[width:]
-        z = np.empty(both, table.dtype)
+        one, zero, ln2 = number(1), number(0), number(LN2)
+        z, e = np.empty(2 * both, table.dtype), np.empty(2 * both, table.dtype)
         span = value.shape[1] * both
+        out[2 * first * both : 2 * last * both] = 0
         for i in range(first, last):
-            target = table[2 * i * both : (2 * i + 1) * both]
-            sum_target = out[2 * i * both : (2 * i + 1) * both]
-            d = gradient[i]
-            for e in range(offset[i], offset[i + 1]):
-                j, u = (2 * source[e] + 1) * both, value[distance[e]]
-                g = near[distance[e]] * both
-                rows = table[begin * both + g : begin * both + g + span]
-                message(z, target, table[j : j + both], u, rows, both)
-                for f in range(width):
-                    x, y = scale[f] * z[f] + shift[f], high_scale[f] * z[width + f] + high_shift[f]
-                    down, low = exp(within(-x, -most, most)), exp(-within(abs(y), zero, most))
-                    sigmoid = one / (one + down)
-                    softplus = (zero if zero > y else y) + log1p(low)
-                    slope = (low if zero > y else one) / (one + low)
-                    own = weight[e] * d[f] * sigmoid
-                    z[f] = own * softplus * (down * sigmoid)
-                    z[width + f] = own * slope
-                spread(z, sum_target, out[j : j + both], u, gaussians[g : g + span], both)
+            here = table[2 * i * both : 2 * (i + 1) * both]
+            d_here = out[2 * i * both : 2 * (i + 1) * both]
+            for pair in range(offset[i], offset[i + 1]):
+                j, d = other[pair], distance[pair]
+                there = table[2 * j * both : 2 * (j + 1) * both]
+                g = near[d] * both
+                messages(z, here, there, bias, value[d], gaussians[g : g + span], both)
+                exponentials(z, e, width)
+                for side in range(2):
+                    w = weight[pair, side]
+                    own = gradient[i] if side == 0 else gradient[j]
+                    x, y = z[side * both :], z[side * both + width :]
+                    down, low = e[side * both :], e[side * both + width :]
+                    for f in range(width):
+                        # one division for 1 / (1 + down) and 1 / (1 + low)
+                        a, b = one + down[f], one + low[f]
+                        inverse = one / (a * b)
+                        sigmoid = b * inverse
+                        softplus = ((zero if zero > y[f] else y[f]) + log2_1p(low[f])) * ln2
+                        slope = (low[f] if zero > y[f] else one) * (a * inverse)
+                        received = w * own[f] * sigmoid
+                        x[f] = received * softplus * (down[f] * sigmoid)
+                        y[f] = received * slope
+                d_there = out[2 * j * both : 2 * (j + 1) * both]
+                spread(z, d_here, d_there, value[d], d_gaussians[g : g + span], both)
+        for i in range(first, last):
+            for f in range(both):
+                d_bias[f] += out[2 * i * both + f]
 
-    return SimpleNamespace(moments=moments, gate=gate, gate_gradient=gate_gradient)
+    @compiled
+    def neighbor_sums(
+        first: Any, last: Any, offset: Any, other: Any, share: Any, site_share: Any, x: Any,
+        out: Any,
+    ) -> None:  # fmt: skip
+        """Sums of p (x_i, x_j) over messages from j to i, and of p (x_i, x_j) over those back."""
+        for i in range(first, last):
+            for f in range(width):
+                out[i, f] = site_share[i, 0] * x[i, f]
+                out[i, width + f] = 0
+                out[i, 2 * width + f] = site_share[i, 1] * x[i, f]
+                out[i, 3 * width + f] = 0
+        for i in range(first, last):
+            for pair in range(offset[i], offset[i + 1]):
+                j, to, back = other[pair], share[pair, 0], share[pair, 1]
+                for f in range(width):
+                    out[i, width + f] += to * x[j, f]
+                    out[i, 3 * width + f] += back * x[j, f]
+                    out[j, width + f] += back * x[i, f]
+                    out[j, 3 * width + f] += to * x[i, f]
+
+    @compiled
+    def update(first: Any, last: Any, x: Any, y: Any, scale: Any, shift: Any, out: Any) -> None:
+        """Softplus of x + scale * y + shift."""
+        number = x.dtype.type
+        zero, most, ln2, log2_e = number(0), number(MOST), number(LN2), number(LOG2_E)
+        for i in range(first, last):
+            for f in range(width):
+                v = x[i, f] + scale[f] * y[i, f] + shift[f]
+                low = exp2(-within(abs(v) * log2_e, -most, most))
+                out[i, f] = (zero if zero > v else v) + log2_1p(low) * ln2
+
+    @compiled
+    def update_gradient(
+        first: Any, last: Any, out: Any, y: Any, gradient: Any, d: Any, sums: Any
+    ) -> None:
+        """Gradient of `update` with respect to x, and its sums over sites, plain and times y."""
+        number = y.dtype.type
+        one, most, log2_e = number(1), number(MOST), number(LOG2_E)
+        for i in range(first, last):
+            for f in range(width):
+                # the derivative of a softplus is 1 - exp(-softplus)
+                own = gradient[i, f] * (one - exp2(-within(out[i, f] * log2_e, -most, most)))
+                d[i, f] = own
+                sums[f] += own
+                sums[width + f] += own * y[i, f]
+
+    @compiled
+    def norm_gradient(
+        first: Any, last: Any, d: Any, y: Any, share: Any, scale: Any, mean: Any, slope: Any,
+        out: Any,
+    ) -> None:  # fmt: skip
+        """Write scale * d - share * (mean + slope * y): the gradient of a batch normalization."""
+        for i in range(first, last):
+            for f in range(width):
+                out[i, f] = scale[f] * d[i, f] - share[i] * (mean[f] + slope[f] * y[i, f])
+
+    return SimpleNamespace(
+        gate=gate,
+        gate_gradient=gate_gradient,
+        neighbor_sums=neighbor_sums,
+        update=update,
+        update_gradient=update_gradient,
+        norm_gradient=norm_gradient,
+    )
