@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from defectpool.runtime.compilation import compiled
+from defectpool.batching.compilation import compiled
 
 
 @compiled

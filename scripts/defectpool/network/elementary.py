@@ -12,7 +12,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-from defectpool.runtime.compilation import OPTIONS
+from defectpool.batching.compilation import OPTIONS
 
 LOG2_E, LN2 = 1 / math.log(2), math.log(2)
 # Beyond it 1 + 2^-x is 1, and the exponent of a float32 nearly overflows.

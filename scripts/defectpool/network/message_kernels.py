@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from defectpool.batching.compilation import OPTIONS, compiled
 from defectpool.network.elementary import LN2, LOG2_E, MOST, exp2, log2_1p, within
-from defectpool.runtime.compilation import OPTIONS, compiled
 
 # Gaussians that are summed together in the innermost loop.
 TOGETHER = 8
