@@ -14,7 +14,7 @@ MAP_AXES = SETTINGS.map.axes
 MAP_NETWORKS = {network_name(run, ANY_RUNS): run for run in ANY_RUNS}
 MAP_METHODS = ["lattice", *MAP_NETWORKS, *SETTINGS.map.baselines]
 # Networks that are trained for the map alone.
-MAP_RUN = f"{{axis}}/{{value}}/{RUN}"
+MAP_RUN, MAP_JOB = (f"{{axis}}/{{value}}/{name}" for name in (RUN, JOB))
 
 
 def changed_training(axis, value):
@@ -121,22 +121,23 @@ use rule train as train_for_map with:
             changed_training(wildcards.axis, wildcards.value).get("split")
         ),
     output:
-        model=f"results/map/training/{MAP_RUN}/model.pt",
-        history=f"results/map/training/{MAP_RUN}/history.csv",
-        predictions=f"results/map/training/{MAP_RUN}/predictions.csv",
-        audit=f"results/map/training/{MAP_RUN}/audit.json",
+        model=paths_of_job(f"results/map/training/{MAP_RUN}/model.pt"),
+        history=paths_of_job(f"results/map/training/{MAP_RUN}/history.csv"),
+        predictions=paths_of_job(f"results/map/training/{MAP_RUN}/predictions.csv"),
+        audit=paths_of_job(f"results/map/training/{MAP_RUN}/audit.json"),
     log:
-        f"results/logs/train_for_map/{MAP_RUN}.log",
+        f"results/logs/train_for_map/{MAP_JOB}.log",
     benchmark:
-        f"results/benchmarks/train_for_map/{MAP_RUN}.tsv"
+        f"results/benchmarks/train_for_map/{MAP_JOB}.tsv"
     params:
-        pooling=pooling_of_run,
-        convolution=convolution_of_run,
+        pooling=values_of_job(pooling_of_run),
+        convolution=values_of_job(convolution_of_run),
         network=settings("network"),
-        training=lambda wildcards: settings("training", exclude={"device"})
-        | changed_training(wildcards.axis, wildcards.value),
-        state=placed(f"results/state/map/{MAP_RUN}"),
-        code=code_of_training,
+        training=lambda wildcards: training_settings(
+            **changed_training(wildcards.axis, wildcards.value)
+        ),
+        state=paths_of_job(placed(f"results/state/map/{MAP_RUN}")),
+        code=values_of_job(code_of_training),
 
 
 rule answer_with_lattice:

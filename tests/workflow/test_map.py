@@ -22,13 +22,15 @@ def test_networks_trained_for_the_map_alone(clone):
     others = ("displacement", "temperature", "concentration", "supercells", "alloy", "strain")
     empty: dict[str, list] = {axis: [] for axis in others}
     clone.configure(**TINY | {"map": {**empty, **axes, "baselines": []}})
-    done = clone.run("-n", "map", "--configfile", "my.yaml")
-    text = done.stdout + done.stderr
-    assert done.returncode == 0, text
-    jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.M))
     # two poolings; the split of the campaign is trained anyway
-    assert (jobs["train"], jobs["train_for_map"]) == ("2", "6")
-    assert (jobs["answer_with_networks"], jobs["relax_map_cells"]) == ("6", "1")
+    for entries, train, for_map in ((1, "2", "6"), ("all", "1", "3")):
+        chosen = f"training={{'entries_per_job': {entries!r}}}"
+        done = clone.run("-n", "map", "--configfile", "my.yaml", "--config", chosen)
+        text = done.stdout + done.stderr
+        assert done.returncode == 0, text
+        jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, flags=re.M))
+        assert (jobs["train"], jobs["train_for_map"]) == (train, for_map)
+        assert (jobs["answer_with_networks"], jobs["relax_map_cells"]) == ("6", "1")
 
 
 def test_a_baseline_without_its_environment(clone):
