@@ -1,10 +1,14 @@
 """Sections of the configuration on graphs, networks and their training."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from defectpool.config.values import Section, Seed, Split
+
+
+# Snakemake passes numbers inside a section of `--config` on as text.
+Entries = Annotated[Literal[1, "all"], BeforeValidator(lambda value: 1 if value == "1" else value)]
 
 
 class GraphSettings(Section):
@@ -130,7 +134,7 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU where there is one; cuda without a GPU is an error."
     )
-    entries_per_job: Literal[1, "all"] = Field(
+    entries_per_job: Entries = Field(
         1,
         description="Entries of the table that a job trains. all: those of all poolings and "
         "convolutions of a defect and supercell, one after the other on one GPU, which then holds "
