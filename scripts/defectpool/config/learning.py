@@ -6,7 +6,6 @@ from pydantic import BeforeValidator, Field
 
 from defectpool.config.values import Section, Seed, Split
 
-
 # Snakemake passes numbers inside a section of `--config` on as text.
 Entries = Annotated[Literal[1, "all"], BeforeValidator(lambda value: 1 if value == "1" else value)]
 
