@@ -243,6 +243,49 @@ def network_name(run, among):
     return "_".join([run["pooling"], *more])
 
 
+def changed_training(axis, value):
+    """Return the keys of a training that a value of an axis changes; {} where none differs."""
+    key = {"train_hosts": "hosts", "split": "split"}.get(axis)
+    wanted = SETTINGS.map.values(axis)[value] if key else None
+    return {} if not key or getattr(SETTINGS.training, key) == wanted else {key: wanted}
+
+
+def map_outputs(name, wildcards):
+    """Return an output of the training of a network for each value of an axis."""
+    run = MAP_NETWORKS[wildcards.network]
+    return [
+        (
+            outputs(
+                name, [run | {"axis": wildcards.axis, "value": value}], "train_for_map"
+            )
+            if changed_training(wildcards.axis, value)
+            else outputs(name, [run])
+        )[0]
+        for value in SETTINGS.map.values(wildcards.axis)
+    ]
+
+
+def cells_of_axis(axis):
+    """Return the structures of an axis."""
+    relaxed = axis == "relaxation"
+    made_by = rules.relax_map_cells if relaxed else rules.build_map_cells
+    return made_by.output[0].format(axis=axis)
+
+
+def map_cells(wildcards):
+    """Return the structures that a job answers."""
+    return cells_of_axis(wildcards.axis)
+
+
+def relaxing():
+    """Return the keys of `structures` that relax the structures of the map."""
+    models = [
+        {"model": "relaxed", "calculator": name} for name in SETTINGS.map.relaxation
+    ]
+    kept = {"displacements": models, "keep_failed": False}
+    return settings("structures", include={"seed"}) | kept
+
+
 def python_of(wildcards):
     """Return the Python of a baseline of the map, in an environment of its own."""
     path = SCRIPTS.parent / f".venv-{wildcards.baseline}" / "bin" / "python"

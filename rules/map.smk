@@ -17,49 +17,6 @@ MAP_METHODS = ["lattice", *MAP_NETWORKS, *SETTINGS.map.baselines]
 MAP_RUN, MAP_JOB = (f"{{axis}}/{{value}}/{name}" for name in (RUN, JOB))
 
 
-def changed_training(axis, value):
-    """Return the keys of a training that a value of an axis changes; {} where none differs."""
-    key = {"train_hosts": "hosts", "split": "split"}.get(axis)
-    wanted = SETTINGS.map.values(axis)[value] if key else None
-    return {} if not key or getattr(SETTINGS.training, key) == wanted else {key: wanted}
-
-
-def map_outputs(name, wildcards):
-    """Return an output of the training of a network for each value of an axis."""
-    run = MAP_NETWORKS[wildcards.network]
-    return [
-        (
-            outputs(
-                name, [run | {"axis": wildcards.axis, "value": value}], "train_for_map"
-            )
-            if changed_training(wildcards.axis, value)
-            else outputs(name, [run])
-        )[0]
-        for value in SETTINGS.map.values(wildcards.axis)
-    ]
-
-
-def cells_of_axis(axis):
-    """Return the structures of an axis."""
-    relaxed = axis == "relaxation"
-    made_by = rules.relax_map_cells if relaxed else rules.build_map_cells
-    return made_by.output[0].format(axis=axis)
-
-
-def map_cells(wildcards):
-    """Return the structures that a job answers."""
-    return cells_of_axis(wildcards.axis)
-
-
-def relaxing():
-    """Return the keys of `structures` that relax the structures of the map."""
-    models = [
-        {"model": "relaxed", "calculator": name} for name in SETTINGS.map.relaxation
-    ]
-    kept = {"displacements": models, "keep_failed": False}
-    return settings("structures", include={"seed"}) | kept
-
-
 wildcard_constraints:
     axis="|".join(MAP_AXES),
     value="|".join(value for axis in MAP_AXES for value in SETTINGS.map.values(axis)),
