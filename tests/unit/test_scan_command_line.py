@@ -27,7 +27,7 @@ SCHEMA = {
     "required": [
         *("path", "frame", "atoms", "verdict", "reason"),
         *("host", "margin", "defects", "complexes", "events"),
-        *("networks", "probability", "probability_spread", "agrees"),
+        *("networks", "probability", "probability_spread", "agrees", "defects_agree"),
     ],
     "properties": {
         "path": {"type": "string"},
@@ -70,6 +70,7 @@ SCHEMA = {
         "probability": NUMBER,
         "probability_spread": NUMBER,
         "agrees": {"type": ["boolean", "null"]},
+        "defects_agree": {"type": ["boolean", "null"]},
     },
 }
 
