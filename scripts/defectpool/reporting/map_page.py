@@ -102,7 +102,7 @@ def matrices(named: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         rows, columns (names; no column that is empty everywhere), methods, start (which choice is
-        shown first), and choices: group, label, counts (by method: [rows][columns]).
+        shown first), and choices: group, label, counts (of each method, a list of rows).
     """
     one = map_confusion.single(named)
     methods = map_confusion.naming(one)
