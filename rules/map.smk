@@ -19,7 +19,7 @@ MAP_RUN, MAP_JOB = (f"{{axis}}/{{value}}/{name}" for name in (RUN, JOB))
 
 wildcard_constraints:
     axis="|".join(MAP_AXES),
-    value="|".join(value for axis in MAP_AXES for value in SETTINGS.map.values(axis)),
+    value=r"[^/]+",
     network="|".join(MAP_NETWORKS),
     baseline="matid|soap",
 

@@ -18,7 +18,7 @@ from scan_examples import layer, rock_salt
 import defectpool
 from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
-from defectpool.evaluation import second_opinion
+from defectpool.evaluation import network_answers, second_opinion
 from defectpool.evaluation.second_opinion import Networks, Opinion
 from defectpool.network.initial import initial_network
 from defectpool.network.model_file import graph_settings, write_models
@@ -128,7 +128,7 @@ def test_a_failure_of_the_networks_is_a_note(model, monkeypatch):
     def fails(*_):
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setattr(second_opinion, "graph_set", fails)
+    monkeypatch.setattr(network_answers, "graph_set", fails)
     assert "failed (ZeroDivisionError: by zero)" in Networks(model).opinion(layer()).note
 
 

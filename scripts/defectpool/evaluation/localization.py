@@ -101,8 +101,18 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
     Tensor
         [nodes]; all sites of a node have the same score.
     """
+    return scores_of(network, convolved(network, batch), method)
+
+
+def convolved(network: CrystalGraphNetwork, batch: Batch) -> Sites:
+    """Sites of a batch as a network sees them, for `scores_of` and for its head."""
     with torch.no_grad():
-        sites = _Leaves(network.rows(batch), batch)
+        return _Leaves(network.rows(batch), batch)
+
+
+def scores_of(network: CrystalGraphNetwork, sites: Sites, method: str) -> Tensor:
+    """Site score of each node, [nodes], from sites that are convolved already."""
+    assert isinstance(sites, _Leaves)
     if method == "gradient":
         (gradient,) = torch.autograd.grad(network.classify(sites).sum(), sites.leaves)
         return (gradient * sites.leaves.detach()).sum(1) / sites.multiplicity[:, 0]
@@ -121,33 +131,6 @@ def site_scores(network: CrystalGraphNetwork, batch: Batch, method: str) -> Tens
         tied = sites.crystals.spread(sites.crystals.sum(is_max * sites.multiplicity))
         return (is_max / tied).sum(1)
     raise DefectpoolError(f"method {method!r} is unknown: choose from {list(METHODS)}")
-
-
-def class_probabilities(
-    networks: Sequence[CrystalGraphNetwork], batch: Batch
-) -> NDArray[np.float64] | None:
-    """Mean over networks of the probability of each class of the sites of each node.
-
-    Parameters
-    ----------
-    networks
-        Trained networks, in evaluation mode.
-    batch
-        Crystals.
-
-    Returns
-    -------
-    ndarray or None
-        [nodes, 5]; None where the networks have no class for every site.
-    """
-    found = []
-    for network in networks:
-        if not isinstance(network, SiteNetwork):
-            return None
-        with torch.inference_mode():
-            logits = network.site_logits(Sites(network.rows(batch), batch))
-        found.append(logits.double().softmax(1).numpy())
-    return np.mean(found, axis=0)
 
 
 @dataclass(frozen=True)

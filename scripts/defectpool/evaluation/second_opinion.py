@@ -14,23 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from defectpool.batching.dataset import cpu_dataset
 from defectpool.errors import DefectpoolError
-from defectpool.evaluation.localization import (
-    class_probabilities,
-    methods,
-    picked_sites,
-    site_scores,
-)
+from defectpool.evaluation.localization import methods, picked_sites
+from defectpool.evaluation.network_answers import ask
 from defectpool.evaluation.site_defects import SiteDefect, site_defects
 from defectpool.graphs.elements import unknown_elements
-from defectpool.graphs.graph_set import graph_set
 from defectpool.lattice.geometry import complete_cell
 from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.model_file import graph_settings, load_models
 from defectpool.network.site_network import SiteNetwork
 from defectpool.structures.structure_files import DefectStructure
-from defectpool.training.step import predict
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -110,26 +103,18 @@ class Networks:
             return Opinion(self.name, self.method, note=" ".join(note.split()))
 
     def _opinion(self, atoms: Atoms) -> Opinion:
-        size, structure = self.networks[0].settings, unlabeled(atoms)
-        graphs = graph_set([structure], self.graph, size.n_convolutions)
-        dataset = cpu_dataset(graphs, size.n_convolutions, size.gaussians, merge=True)
-        only = np.array([0])
-        batch = dataset.batch(only, gradients=False)
-        logits = [predict(network, dataset, only).double() for network in self.networks]
-        scores = [site_scores(network, batch, self.method) for network in self.networks]
-        of_sites = np.mean([score.double().numpy() for score in scores], axis=0)[graphs.site_class]
-        probabilities = np.array([float(logit.sigmoid()) for logit in logits])
-        classes = class_probabilities(self.networks, batch)
-        defects = None
-        if classes is not None:
-            defects = site_defects(structure.atoms, classes[graphs.site_class])
+        structure = unlabeled(atoms)
+        told = ask(self.networks, structure, self.graph, merge=True)
+        if told is None:
+            raise ValueError("no graph can be made of it")
+        defects = None if told.classes is None else site_defects(structure.atoms, told.classes)
         return Opinion(
             self.name,
             self.method,
-            float(probabilities.mean()),
-            float(probabilities.std()),
-            of_sites,
-            tuple(np.flatnonzero(picked_sites(of_sites)).tolist()),
+            told.probability,
+            float(told.probabilities.std()),
+            told.site_scores,
+            tuple(np.flatnonzero(picked_sites(told.site_scores)).tolist()),
             defects=defects,
         )
 
