@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,22 @@ ROOT = Path(__file__).resolve().parents[1]
 LONG = ("slurm", "workflow", "report")
 # These files share a finished campaign.
 FINISHED = ("test_front_door.py", "test_readme.py", "test_reruns.py")
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+# Headless, in a container, drawing in software, and silent by itself.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 
 
 def group(path: Path) -> str:
@@ -48,3 +65,15 @@ def shared_data() -> Path:
 def c2db(shared_data: Path) -> Path:
     """Return an ASE database of C2DB."""
     return shared_data / "c2db" / "c2db.db"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a headless browser; a second one beside it in a process is refused by Playwright."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        started = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -14,14 +13,6 @@ from defectpool.scan.drawing import cuts, drawing, wrapped
 from defectpool.scan.result import Result
 from defectpool.scan.text import as_dict
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
-FLAGS = [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-gl=angle",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-]  # fmt: skip
 EVIL = "</script><script>document.title = 'ran'</script><img src=x onerror=alert(1)>.cif"
 
 
@@ -42,25 +33,19 @@ def html(results, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def opened(html):
+def opened(html, browser):
     """Return the page in a browser, with what went wrong and what it asked for."""
-    if not CHROMIUM:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        shown = browser.new_page(viewport={"width": 1400, "height": 900})
-        shown.problems, shown.asked = [], []
-        shown.on(
-            "console",
-            lambda m: shown.problems.append(m.text) if m.type in ("error", "warning") else None,
-        )
-        shown.on("pageerror", lambda error: shown.problems.append(str(error)))
-        shown.on("request", lambda request: shown.asked.append(request.url))
-        shown.goto(html.as_uri())
-        shown.wait_for_selector("body[data-drawn]")
-        yield shown
-        browser.close()
+    shown = browser.new_page(viewport={"width": 1400, "height": 900})
+    shown.problems, shown.asked = [], []
+    shown.on(
+        "console",
+        lambda m: shown.problems.append(m.text) if m.type in ("error", "warning") else None,
+    )
+    shown.on("pageerror", lambda error: shown.problems.append(str(error)))
+    shown.on("request", lambda request: shown.asked.append(request.url))
+    shown.goto(html.as_uri())
+    shown.wait_for_selector("body[data-drawn]")
+    return shown
 
 
 def rows(opened) -> list[str]:
