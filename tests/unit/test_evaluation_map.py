@@ -34,7 +34,8 @@ def row(method, formula, label, score, value="0", **more):
     base = {
         "axis": "strain", "value": value, "structure": name, "host": formula, "formula": formula,
         "defect": "vacancy", "label": label, "method": method, "score": score,
-        "site_correct": np.nan, "type_correct": np.nan, "seconds": 1e-3, "atoms": 10, "reason": "",
+        "site_correct": np.nan, "type_correct": np.nan, "name_correct": np.nan, "seconds": 1e-3,
+        "atoms": 10, "reason": "",
     }  # fmt: skip
     return base | more
 
@@ -43,7 +44,7 @@ def test_the_lattice_finds_defects_and_their_sites(cells):
     table = answers(cells, "displacement", "lattice", lattice)
     assert (table["score"] == table["label"]).all()
     defective = table[table["label"] == 1]
-    assert (defective["site_correct"] == 1).all() and (defective["type_correct"] == 1).all()
+    assert (defective[["site_correct", "type_correct", "name_correct"]] == 1).all(axis=None)
     assert table.loc[table["label"] == 0, "site_correct"].isna().all()
     assert (table["seconds"] > 0).all() and set(table["value"]) == {"0", "0.05"}
 
@@ -104,7 +105,7 @@ def test_each_formula_is_answered_by_the_fold_that_tested_it(cells, tmp_path, po
     # a formula that no network has seen is answered by all of them
     both = map_answers.Networks(path, folds.assign(formula=["X", "Y"]))(one).score
     assert both == pytest.approx((asked(one).score + swapped(one).score) / 2, abs=1e-6)
-    assert np.isnan(asked(one).type_correct) == (pooling == "max")
+    assert np.isnan(asked(one).judged.type_correct) == (pooling == "max")
     with pytest.raises(DefectpoolError, match=r"training\.split"):
         map_answers.Networks(path, folds.assign(host="X"))
 
@@ -116,7 +117,7 @@ def test_the_chosen_atom_of_a_baseline_is_compared_with_the_defects(cells, tmp_p
         path = tmp_path / "told.csv"
         path.write_text(f"structure,score,atom,seconds,reason\n{one.structure},0.2,{chosen},0.1,\n")
         found = map_answers.told_by(path)(one)
-        assert (found.score, found.site_correct, found.seconds) == (0.2, right, 0.1)
+        assert (found.score, found.judged.site_correct, found.seconds) == (0.2, right, 0.1)
     with pytest.raises(DefectpoolError, match="its answer is missing"):
         map_answers.told_by(path)(cells[1])
 

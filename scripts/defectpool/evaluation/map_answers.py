@@ -7,7 +7,7 @@ structures; an empty score is no answer and counts as wrong.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import nan
@@ -18,17 +18,21 @@ import numpy as np
 import pandas as pd
 
 from defectpool.errors import DefectpoolError
-from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
+from defectpool.evaluation.found_defects import Judgment, judgment, type_of
+from defectpool.evaluation.lattice_baseline import analyzed
+from defectpool.evaluation.site_defects import site_defects
 from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
 
 if TYPE_CHECKING:
-    from defectpool.lattice import Finding
+    from defectpool.evaluation.site_defects import SiteDefect
+    from defectpool.lattice import Defect
     from defectpool.structures.structure_files import DefectStructure
 
 COLUMNS = (
     "axis", "value", "structure", "host", "formula", "defect", "label", "method", "score",
-    "site_correct", "type_correct", "called", "confidence", "seconds", "atoms", "reason",
+    "site_correct", "type_correct", "name_correct", "called", "confidence", "seconds", "atoms",
+    "reason",
 )  # fmt: skip
 TEXTS = ("axis", "value", "structure", "host", "formula", "defect", "method", "called", "reason")
 
@@ -39,6 +43,9 @@ PRISTINE, DEFECTIVE, SEVERAL = "pristine", "defective", "several types"
 TOLERANCES = (0.01, 0.03, 0.1, 0.2, 0.4)
 
 
+NOTHING_TOLD = Judgment()
+
+
 @dataclass(frozen=True)
 class Answer:
     """Answer of a method for one structure.
@@ -47,8 +54,8 @@ class Answer:
     ----------
     score
         The larger, the more likely the structure is defective; NaN where there is no answer.
-    site_correct, type_correct
-        Of a defective structure, 1 or 0; NaN where the method does not tell.
+    judged
+        How well the defects of a defective structure are found.
     called
         `pristine`, the type of its defects, `several types`, or `defective` where no type is told;
         empty without an answer, and for methods whose threshold is chosen later.
@@ -61,8 +68,7 @@ class Answer:
     """
 
     score: float = nan
-    site_correct: float = nan
-    type_correct: float = nan
+    judged: Judgment = NOTHING_TOLD
     called: str = ""
     confidence: float = nan
     seconds: float = nan
@@ -94,11 +100,11 @@ def answers(
             answer = Answer(reason=f"the method failed ({text})")
         seconds = time.process_time() - started
         taken = seconds if np.isnan(answer.seconds) else answer.seconds
-        judged = (answer.site_correct, answer.type_correct) if one.label else (nan, nan)
+        judged = answer.judged if one.label else NOTHING_TOLD
         rows.append(
             (axis, value_of(one), one.structure, one.host, one.formula, one.defect, one.label,
-             name, answer.score, *judged, answer.called, answer.confidence, taken, len(one.atoms),
-             answer.reason)
+             name, answer.score, judged.site_correct, judged.type_correct, judged.name_correct,
+             answer.called, answer.confidence, taken, len(one.atoms), answer.reason)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -128,27 +134,16 @@ def lattice(one: DefectStructure) -> Answer:
     finding = analyzed(one.atoms)
     if finding.verdict == "undecided":
         return Answer(reason=finding.reason)
-    names = sorted(defect.name for defect in finding.defects)
-    same = names == sorted(label.name for label in one.defects)
     verdict = float(finding.verdict == "defective")
-    types = {"interstitial" if d.type == "adatom" else d.type for d in finding.defects}
-    called = (types.pop() if len(types) == 1 else SEVERAL) if types else PRISTINE
     sure = min((defect.score for defect in finding.defects), default=1.0)
-    return Answer(verdict, float(_all_found(finding, one)), float(same), called, sure)
+    judged = judgment(one.atoms, one.defects, finding.defects)
+    return Answer(verdict, judged, _called(finding.defects) or PRISTINE, sure)
 
 
-def _all_found(finding: Finding, one: DefectStructure) -> bool:
-    """Whether each defect is less than 1 Å from one that was found."""
-    from ase.geometry import get_distances
-
-    if not finding.defects or not one.label:
-        return False
-    true, found = (
-        np.array([defect.position for defect in listed])
-        for listed in (one.defects, finding.defects)
-    )
-    apart = get_distances(true, found, cell=one.atoms.cell, pbc=one.atoms.pbc)[1]
-    return bool((apart.min(axis=1) < SAME_SITE).all())
+def _called(found: Sequence[Defect] | Sequence[SiteDefect]) -> str:
+    """What a structure with these defects is called; empty where there are none."""
+    types = {type_of(one) for one in found}
+    return SEVERAL if len(types) > 1 else "".join(types)
 
 
 def spglib(one: DefectStructure) -> Answer:
@@ -174,7 +169,9 @@ def spglib(one: DefectStructure) -> Answer:
 class Networks(UnseenNetworks):
     """Networks of a run as a method: the score is the mean probability.
 
-    The confidence is that of the likelier verdict; its order is that of the entropy.
+    Those with a class for every site list defects (`evaluation.site_defects`), which are judged as
+    the lattice's are. Of others the most defective site is judged, and they name no types. The
+    confidence is that of the likelier verdict; its order is that of the entropy.
     """
 
     def __call__(self, one: DefectStructure) -> Answer:
@@ -182,14 +179,16 @@ class Networks(UnseenNetworks):
         found = self.answer(one, one.formula)
         if found is None:
             return Answer(reason="no graph can be made of it")
-        kinds = [label.kind for label in one.defects if found.atom in label.atoms]
-        named = nan
-        if found.defect_type is not None:
-            named = float(found.defect_type in (kinds or [label.kind for label in one.defects]))
+        if found.classes is None:
+            belongs = any(found.atom in label.atoms for label in one.defects)
+            called, judged = "", Judgment(float(belongs))
+        else:
+            listed = site_defects(one.atoms, found.classes)
+            called, judged = _called(listed), judgment(one.atoms, one.defects, listed)
         probability = found.probability
-        called = (found.defect_type or DEFECTIVE) if probability > 0.5 else PRISTINE
+        verdict = (called or DEFECTIVE) if probability > 0.5 else PRISTINE
         sure = max(probability, 1 - probability)
-        return Answer(probability, float(bool(kinds)), named, called, sure, found.seconds)
+        return Answer(probability, judged, verdict, sure, found.seconds)
 
 
 def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructure) -> Answer:
@@ -207,7 +206,7 @@ def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructur
         raise DefectpoolError(f"{one.structure}: its answer is missing; delete the file of answers")
     score, atom, seconds, reason = table[one.structure]
     site = nan if atom < 0 else float(any(atom in label.atoms for label in one.defects))
-    return Answer(score, site, seconds=seconds, reason=reason)
+    return Answer(score, Judgment(site), seconds=seconds, reason=reason)
 
 
 def told_by(path: Path) -> Method:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from defectpool.config.map import TRAINING_AXES
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
+from defectpool.evaluation.found_defects import JUDGED
 from defectpool.evaluation.statistics import Estimate
 from defectpool.runtime.hashing import seed
 
@@ -174,9 +175,9 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
         axis, value, method, defect (a type, or all), n_formulas, n_structures; with `_low` and
         `_high` each: found (share of the defective structures called defective), false_alarms
         (share of the pristine ones called defective or left without an answer),
-        balanced_accuracy (mean of found and 1 - false_alarms), site_accuracy and type_accuracy
-        (of all defective structures; empty where a method does not tell); unanswered (share
-        without an answer), microseconds (median an atom).
+        balanced_accuracy (mean of found and 1 - false_alarms), site_accuracy, type_accuracy and
+        name_accuracy (of all defective structures; empty where a method does not tell);
+        unanswered (share without an answer), microseconds (median an atom).
     """
     rows = []
     for key, part in _judged(answers).groupby(POINT, sort=False):
@@ -189,9 +190,10 @@ def table(answers: pd.DataFrame, resamples: int) -> pd.DataFrame:
 
 
 def _judged(answers: pd.DataFrame) -> pd.DataFrame:
-    """Answers in which no site or type is a wrong one, for methods that tell it at all."""
+    """Answers in which no site, type or name is a wrong one, for methods that tell it at all."""
     judged = answers.copy()
-    for column in ("site_correct", "type_correct"):
+    for what in JUDGED:
+        column = f"{what}_correct"
         tells = answers[column].notna().groupby(answers["method"]).transform("any")
         judged[column] = answers[column].mask(tells, answers[column].fillna(0.0))
     return judged
@@ -215,6 +217,7 @@ def _shares(part: pd.DataFrame, resamples: int) -> dict[str, Any]:
         **_balanced(part, resamples).columns("balanced_accuracy"),
         **_told(defective, "site_correct", resamples).columns("site_accuracy"),
         **_told(defective, "type_correct", resamples).columns("type_accuracy"),
+        **_told(defective, "name_correct", resamples).columns("name_accuracy"),
         "unanswered": part["score"].isna().mean(),
         "microseconds": 1e6 * (part["seconds"] / part["atoms"]).median(),
     }
@@ -231,7 +234,7 @@ def _share(part: pd.DataFrame, values: pd.Series, resamples: int) -> Estimate:
 
 
 def _told(defective: pd.DataFrame, column: str, resamples: int) -> Estimate:
-    """Share of right sites or types; NaN where a method does not tell."""
+    """Share of right sites, types or names; NaN where a method does not tell."""
     if defective[column].isna().all():
         return Estimate(nan, nan, nan)
     return _share(defective, defective[column], resamples)

@@ -15,7 +15,6 @@ from defectpool.batching.dataset import cpu_dataset
 from defectpool.evaluation.localization import convolved, methods, scores_of
 from defectpool.graphs.graph_set import graph_set
 from defectpool.network.site_network import SiteNetwork
-from defectpool.structures.defect_labels import DEFECT_TYPES
 
 if TYPE_CHECKING:
     from defectpool.config import GraphSettings
@@ -54,13 +53,6 @@ class NetworkAnswers:
     def atom(self) -> int:
         """Atom with the highest score."""
         return int(self.site_scores.argmax())
-
-    @property
-    def defect_type(self) -> str | None:
-        """Most probable type of that atom, for networks with a class for every site."""
-        if self.classes is None:
-            return None
-        return DEFECT_TYPES[int(self.classes[self.atom, 1:].argmax())]
 
 
 def ask(

@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
+from defectpool.evaluation.found_defects import JUDGED, Judgment, judgment
 from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
 from defectpool.evaluation.localization import FIRST_SHELL
 from defectpool.evaluation.second_opinion import unlabeled
-from defectpool.evaluation.site_defects import SiteDefect, site_defects
+from defectpool.evaluation.site_defects import site_defects
 from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
 from defectpool.runtime.hashing import seed as seed_of
@@ -34,7 +33,7 @@ from defectpool.structures.defect_labels import DefectLabel
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from defectpool.lattice import Defect, Host
+    from defectpool.lattice import Host
 
 # Consecutive frames of a trajectory are nearly the same: so many are one for the intervals.
 BLOCK = 25
@@ -42,8 +41,6 @@ BLOCK = 25
 # Noise in Å on the recovered pristine supercells of files that hold no pristine frame.
 NOISE = (0.01, 0.03, 0.05)
 
-# Columns of the answers that tell how well the defects are found, empty where that is not known.
-JUDGED = ("site", "type", "name")
 ANSWERS = (
     "set", "group", "host", "label", "probability", "site_correct", "type_correct",
     "name_correct", "distance",
@@ -152,7 +149,9 @@ def lattice_answers(cells: Iterable[RealCell]) -> pd.DataFrame:
         defective = finding.verdict == "defective"
         if finding.verdict == "undecided":
             defective = not cell.defects
-        rows.append(_row(cell, float(defective), _judged(cell, finding.defects)))
+        rows.append(
+            _row(cell, float(defective), judgment(cell.atoms, cell.defects, finding.defects))
+        )
     return pd.DataFrame(rows, columns=list(ANSWERS))
 
 
@@ -183,68 +182,39 @@ def network_answers(
                 f"{cell.set}: no graph can be made of a cell; it has an element without features"
             )
         if answer.classes is None:
-            judged = {"site_correct": float(_belongs(cell, answer.atom))}
+            judged = Judgment(float(_belongs(cell, answer.atom)))
         else:
-            judged = _judged(cell, site_defects(unlabeled(cell.atoms).atoms, answer.classes))
+            found = site_defects(unlabeled(cell.atoms).atoms, answer.classes)
+            judged = judgment(cell.atoms, cell.defects, found)
         rows.append(_row(cell, answer.probability, judged))
     return pd.DataFrame(rows, columns=list(ANSWERS))
 
 
-def _judged(cell: RealCell, found: Sequence[Defect] | Sequence[SiteDefect]) -> dict[str, float]:
-    """How well the defects of a cell are found, by column of the answers.
-
-    site: each is less than 1 Å from one that is found; type, name: those of all that are found;
-    distance: mean over the defects of the distance in Å to the nearest that is found.
-    """
-    apart = [
-        min((_apart(cell, np.asarray(one.position), true) for one in found), default=np.inf)
-        for true in cell.defects
-    ]
-    types = ["interstitial" if one.type == "adatom" else one.type for one in found]
-    return {
-        "site_correct": float(all(distance < SAME_SITE for distance in apart)),
-        "type_correct": float(sorted(types) == sorted(one.kind for one in cell.defects)),
-        "name_correct": float(
-            sorted(one.name for one in found) == sorted(one.name for one in cell.defects)
-        ),
-        "distance": float(np.mean(apart)) if found and apart else nan,
-    }
-
-
 def _belongs(cell: RealCell, site: int) -> bool:
     """Whether a site belongs to a defect: its atom, or the neighbors of a vacancy."""
+    from ase.geometry import get_distances
+
     for defect in cell.defects:
         if not defect.position:
             continue
-        distances = np.array([_apart(cell, p, defect) for p in cell.atoms.positions])
+        distances = get_distances(
+            np.array([defect.position]), cell.atoms.positions, cell.atoms.cell, cell.atoms.pbc
+        )[1][0]
         reach = FIRST_SHELL * distances.min() if defect.kind == "vacancy" else SAME_SITE
         if distances[site] <= max(reach, SAME_SITE):
             return True
     return False
 
 
-def _apart(cell: RealCell, position: NDArray[np.float64], defect: DefectLabel) -> float:
-    """Distance in Å of a position from a defect; 0 where it is unknown where that is."""
-    from ase.geometry import find_mic
-
-    if not defect.position:
-        return 0.0
-    vector = np.asarray(position) - np.array(defect.position)
-    return float(find_mic(vector, cell.atoms.cell, cell.atoms.pbc)[1])
-
-
-def _row(cell: RealCell, probability: float, judged: Mapping[str, float]) -> dict[str, Any]:
-    """Row of the answers; what cannot be judged is left empty."""
-    known = dict(judged) if cell.defects else {}
-    if not all(defect.position for defect in cell.defects):
-        known |= {"site_correct": nan, "distance": nan}
+def _row(cell: RealCell, probability: float, judged: Judgment) -> dict[str, Any]:
+    """Row of the answers; of a pristine cell there is nothing to judge."""
     return {
         "set": cell.set,
         "group": cell.group,
         "host": cell.host,
         "label": int(bool(cell.defects)),
         "probability": probability,
-        **known,
+        **(vars(judged) if cell.defects else {}),
     }
 
 

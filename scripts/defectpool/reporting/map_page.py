@@ -155,7 +155,7 @@ def _confusion() -> str:
         '<h2 id="confusion">What is called what</h2>'
         "<p>Rows: what a structure is. Columns: what the method calls it. Structures are counted; "
         "blue is right, orange is wrong, gray is no answer, the darker the larger the share of "
-        "the row. The type of a network is that of its most defective site.</p>"
+        "the row. The types of a network are those of its list of defects.</p>"
         '<p class="tools"><label>Cells <select id="cells"></select></label></p>'
         '<div id="matrices"></div>'
     )
