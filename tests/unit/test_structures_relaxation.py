@@ -5,13 +5,14 @@ import sys
 import numpy as np
 import pytest
 from ase.calculators.calculator import Calculator, all_changes
+from ase.data import covalent_radii
 from structure_examples import textbook
 
 from defectpool.config import DynamicsDisplacements, RelaxedDisplacements, StructuresSettings, load
 from defectpool.errors import DefectpoolError
 from defectpool.structures.build import build_structures
 from defectpool.structures.calculators import calculator_maker
-from defectpool.structures.relaxation import problem_of, relax
+from defectpool.structures.relaxation import BOUND, problem_of, relax
 from defectpool.structures.relaxation_stage import relax_structures
 from defectpool.structures.springs import force_constants, springs
 from defectpool.structures.structure_files import read_structures, write_structures
@@ -75,6 +76,18 @@ def test_reasons():
     positions = swapped.atoms.positions.copy()
     positions[[first, second]] = positions[[second, first]]
     assert problem_of(swapped, positions)[0] == "lost_defect"
+
+
+def test_a_small_atom_on_the_site_of_a_large_one_is_not_lost():
+    hosts = [host for host in textbook() if host.id == "PtSe2-1T"]
+    settings = StructuresSettings(substitution=["H"])
+    one = build_structures(hosts, "substitution", "3x3", settings)[0][0]
+    row, here = one.defect_site, one.atoms.positions[one.defect_site]
+    bonds = one.atoms.get_distances(row, [i for i in range(len(one.atoms)) if i != row], mic=True)
+    assert one.name == "H_Se" and bonds.min() > BOUND * covalent_radii[[1, 78]].sum()
+    assert moved(one, row, here + 0.02 * np.eye(3)[0]) == ""
+    side = np.sign(here[2] - one.atoms.positions[:, 2].mean())
+    assert moved(one, row, here + 2 * side * np.eye(3)[2]) == "lost_defect"
 
 
 def test_a_relaxation_finds_the_least_energy_and_says_how():

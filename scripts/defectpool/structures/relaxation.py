@@ -32,7 +32,8 @@ EXPLODED = 5.0  # Å; an atom that moved farther is lost
 OVERLAP = 0.4  # of the sum of covalent radii; nearer atoms lie on each other
 LEFT = 1.3  # Å; an atom of the host that moved farther has left its site
 LOOK = 10  # steps of a relaxation after which it is stopped if atoms have left their sites
-BOUND = 1.5  # of the sum of covalent radii; an atom of a defect that is farther from all is gone
+BOUND = 1.5  # of the sum of covalent radii; an atom of a defect that is farther from all is gone,
+STRETCHED = 1.2  # unless its shortest bond is less than so many times that on its site: H is small
 FRICTION = 0.02 / units.fs
 
 # Reasons for which a structure is never kept: its positions mean nothing.
@@ -159,23 +160,21 @@ def problem_of(structure: DefectStructure, positions: Floats) -> tuple[str, str]
     """
     ideal, defects = structure.atoms, structure.defects
     plane = reduced(ideal.cell.array[:2])
-    apart = in_plane_distances(positions[:, None] - positions, plane)
-    np.fill_diagonal(apart, np.inf)
-    radii = covalent_radii[ideal.numbers]
-    bonds = apart / (radii[:, None] + radii)
+    apart, bonds = _bonds(ideal, positions)
     vacancies = [defect.position for defect in defects if defect.kind == "vacancy"]
     sites = np.vstack([ideal.positions, np.reshape(vacancies, (-1, 3))])
     to_sites = in_plane_distances(positions[:, None] - sites, plane)
     moved, nearest = np.diag(to_sites), to_sites.argmin(axis=1)
     astray = nearest != np.arange(len(positions))
     own = {defect.atom: defect for defect in defects if defect.atom is not None}
+    longest = np.maximum(BOUND, STRETCHED * _bonds(ideal, ideal.positions)[1].min(axis=1))
     if not moved.max() <= EXPLODED or bonds.min() < OVERLAP:
         far = f"an atom moved by {moved.max():.2f} Å, the nearest two are {apart.min():.2f} Å apart"
         return "exploded", far
     if np.any(nearest >= len(positions)):
         return "lost_defect", "an atom moved into a vacancy"
     for row, defect in own.items():
-        gone = bonds[row].min() > BOUND
+        gone = bonds[row].min() > longest[row]
         # an interstitial may wander, but not push an atom of the host from its site
         if gone or (astray[row] and (defect.kind != "interstitial" or astray[nearest[row]])):
             what = "left the layer" if gone else "moved to another site"
@@ -186,3 +185,12 @@ def problem_of(structure: DefectStructure, positions: Floats) -> tuple[str, str]
         count, most = int(left.sum()), float(moved[left].max())
         return "rebuilt", f"{count} atoms of the host left their sites, by up to {most:.2f} Å"
     return "", ""
+
+
+def _bonds(atoms: Atoms, positions: Floats) -> tuple[Floats, Floats]:
+    """Distances of all atoms in Å, and in units of the sum of covalent radii, [sites, sites]."""
+    plane = reduced(atoms.cell.array[:2])
+    apart = in_plane_distances(positions[:, None] - positions, plane)
+    np.fill_diagonal(apart, np.inf)
+    radii = covalent_radii[atoms.numbers]
+    return apart, apart / (radii[:, None] + radii)
