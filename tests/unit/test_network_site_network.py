@@ -13,7 +13,7 @@ from defectpool.config import NetworkSettings, TrainingSettings
 from defectpool.network.initial import initial_network
 from defectpool.network.model_file import load_models, write_models
 from defectpool.network.pooling import Sites
-from defectpool.network.site_network import SITES, SiteNetwork, defectiveness
+from defectpool.network.site_network import SITES, SiteNetwork, defectiveness, prominence
 from defectpool.training.cross_validation import Run, cross_validate
 from defectpool.training.objective import SiteClasses, objective_of
 from defectpool.training.step import predict
@@ -61,6 +61,27 @@ def test_the_crystal_is_as_defective_as_its_most_defective_site():
     of_sites = defectiveness(network.site_logits(Sites(network.rows(batch), batch)))
     wanted = [of_sites[batch.crystal == crystal].max() for crystal in range(3)]
     torch.testing.assert_close(network(batch), torch.stack(wanted))
+
+
+def test_prominence_is_against_the_other_sites_of_the_crystal():
+    network = initial_network(SITES, "smooth", SMALL, 6.0, 3).double()
+    for compression in (True, False):
+        data = CPUDataset(graphs(EXAMPLES, compression=compression), 3, 9, dtype=torch.float64)
+        batch = data.batch([0, 1, 2])
+        sites = Sites(network.rows(batch), batch)
+        apart = 100 * torch.randn(len(batch.row), 4, dtype=torch.float64)
+        found, hotter = prominence(sites, apart), prominence(sites, 1000 * apart)
+        size = apart.norm(dim=1).log()
+        for crystal in range(3):
+            own = batch.crystal == crystal
+            count = batch.multiplicity[own]
+            level = (size[own] * count).sum() / count.sum()
+            torch.testing.assert_close(found[own, 0], size[own] - level, atol=2e-3, rtol=0)
+        # noise that is a thousand times as large changes the level alone
+        torch.testing.assert_close(found[:, 0], hotter[:, 0], atol=2e-3, rtol=0)
+        torch.testing.assert_close(
+            hotter[:, 1] - found[:, 1], torch.full_like(size, np.log(1000)), atol=2e-3, rtol=0
+        )
 
 
 def test_a_neighbor_that_crosses_the_cutoff_changes_nothing():

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from defectpool.config import NetworkSettings
 from defectpool.network.cgcnn import CrystalGraphNetwork
 from defectpool.network.peers import peer_deviations
-from defectpool.network.pooling import Sites, deviation, largest, z_scores
+from defectpool.network.pooling import ALIKE, Sites, deviation, largest, z_scores
 
 # Word in `poolings` of the config that stands for this network.
 SITES = "sites"
@@ -24,9 +24,10 @@ class SiteNetwork(CrystalGraphNetwork):
     The head sees no site by itself, so that it cannot take an unknown host for a defect. It sees
     how the features of a site deviate from the mean of its element in the crystal (see
     `pooling.contrast` and `pooling.outlier`) and from its peers (`network.peers`), both plain and
-    in units of the standard deviation, and how rare the element is. With the class logits
-    :math:`l_{ik}` of site i, class 0 pristine, the logit of "defective" of the crystal is that of
-    its most defective site,
+    in units of the standard deviation, how this deviation compares with those of all sites of the
+    crystal (`prominence`), and how rare the element is. With the class logits :math:`l_{ik}` of
+    site i, class 0 pristine, the logit of "defective" of the crystal is that of its most defective
+    site,
 
     .. math::
         s_i = \log \sum_{k > 0} e^{l_{ik}} - l_{i0}, \quad s = \max_i s_i .
@@ -57,7 +58,7 @@ class SiteNetwork(CrystalGraphNetwork):
     ) -> None:
         super().__init__("max", convolution, settings, radius, N_SITE_CLASSES)
         self.pooling = SITES
-        self.conv_to_fc = nn.Linear(4 * self.settings.width + 2, self.settings.hidden)
+        self.conv_to_fc = nn.Linear(4 * self.settings.width + 4, self.settings.hidden)
         self.log_sharpness = nn.Parameter(torch.zeros(()))
 
     def classify(self, sites: Sites) -> Tensor:
@@ -67,7 +68,8 @@ class SiteNetwork(CrystalGraphNetwork):
     def site_logits(self, sites: Sites) -> Tensor:
         """Return the class logits of the sites of each node, [nodes, 5]."""
         of_peers = peer_deviations(sites, self.log_sharpness.exp())
-        features = torch.cat([deviation(sites), z_scores(sites), *of_peers, rarity(sites)], dim=1)
+        seen = [deviation(sites), z_scores(sites), *of_peers]
+        features = torch.cat([*seen, prominence(sites, of_peers[0]), rarity(sites)], dim=1)
         logits: Tensor = self.fc_out(F.softplus(self.conv_to_fc(features)))
         return logits if self.temperature == 1 else calibrated(logits, self.temperature)
 
@@ -89,6 +91,27 @@ def calibrated(site_logits: Tensor, temperature: float) -> Tensor:
     types = site_logits[:, 1:].log_softmax(1)
     pristine = torch.zeros_like(site_logits[:, :1])
     return torch.cat([pristine, types + defectiveness(site_logits)[:, None] / temperature], dim=1)
+
+
+def prominence(sites: Sites, apart: Tensor) -> Tensor:
+    r"""Size of each site's deviation against those of all sites of its crystal, [nodes, 2].
+
+    The same deviation is a defect in a cold crystal and noise in a hot one. With the root mean
+    square :math:`r_i` of the deviation of site i from its peers, the columns are
+    :math:`\log r_i - \langle \log r \rangle` and :math:`\langle \log r \rangle`, the mean over
+    the sites of the crystal.
+
+    Parameters
+    ----------
+    sites
+        The sites.
+    apart
+        Deviation of each site from its peers, [nodes, F].
+    """
+    size = (apart.square().mean(1, keepdim=True) + ALIKE**2).log() / 2
+    total = sites.crystals.sum(torch.cat([size * sites.multiplicity, sites.multiplicity], dim=1))
+    level = sites.crystals.spread(total[:, :1] / total[:, 1:])
+    return torch.cat([size - level, level], dim=1)
 
 
 def rarity(sites: Sites) -> Tensor:
