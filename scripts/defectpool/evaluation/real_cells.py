@@ -22,13 +22,12 @@ from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
 from defectpool.evaluation.found_defects import JUDGED, Judgment, judgment
 from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
-from defectpool.evaluation.localization import FIRST_SHELL
 from defectpool.evaluation.second_opinion import unlabeled
 from defectpool.evaluation.site_defects import site_defects
 from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
 from defectpool.runtime.hashing import seed as seed_of
-from defectpool.structures.defect_labels import DefectLabel
+from defectpool.structures.defect_labels import FIRST_SHELL, DefectLabel
 
 if TYPE_CHECKING:
     from ase import Atoms
