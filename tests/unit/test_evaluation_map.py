@@ -70,6 +70,13 @@ def test_a_failure_is_no_answer(cells):
     table = answers(cells[:2], "displacement", "mine", fails)
     assert table["score"].isna().all()
     assert table["reason"].str.contains("ZeroDivisionError: by zero").all()
+    assert map_statistics.kind_of_reason(table["reason"][0]) == "the method failed"
+
+    def starves(one):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        answers(cells[:1], "displacement", "mine", starves)
 
 
 def test_answers_are_read_as_they_were_written(cells, tmp_path):
