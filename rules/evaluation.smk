@@ -131,6 +131,7 @@ rule plot_bonds:
 rule score_baselines:
     input:
         graphs=graphs_of_run,
+        hosts=hosts_of_split(SETTINGS.training.split),
         structures=shards_of(
             STRUCTURES,
             defect="{defect}",
@@ -150,6 +151,7 @@ rule score_baselines:
         mem_mb=memory(10),
     params:
         bootstrap=SETTINGS.results.bootstrap,
+        training=training_settings(),
         code=code("score_baselines.py"),
     script:
         "../scripts/score_baselines.py"

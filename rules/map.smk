@@ -75,7 +75,9 @@ use rule train as train_for_map with:
     input:
         graphs=graphs_of_run,
         hosts=lambda wildcards: hosts_of_split(
-            changed_training(wildcards.axis, wildcards.value).get("split")
+            changed_training(wildcards.axis, wildcards.value).get(
+                "split", SETTINGS.training.split
+            )
         ),
     output:
         model=paths_of_job(f"results/map/training/{MAP_RUN}/model.pt"),

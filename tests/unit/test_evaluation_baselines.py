@@ -93,6 +93,19 @@ def test_random_split_puts_hosts_on_both_sides_and_the_host_split_never():
     assert random["fold"].nunique() == host["fold"].nunique()
 
 
+def test_what_a_split_leaves_out_is_not_trained_on_either():
+    _, graphs, folds = built("substitution", "2x2")
+    usual = baselines.predict("composition", graphs, folds, "2x2")
+    others = {(0, number): np.flatnonzero(folds["fold"] != number) for number in range(4)}
+    same = baselines.predict("composition", graphs, folds, "2x2", trained=others)
+    pd.testing.assert_frame_equal(same, usual)
+    # nothing defective is left to train on in fold 2
+    others[0, 2] = np.flatnonzero((folds["fold"] != 2) & (folds["label"] == 0))
+    found = baselines.predict("composition", graphs, folds, "2x2", trained=others)
+    assert (found.loc[found["fold"] == 2, "probability"] == 0).all()
+    pd.testing.assert_frame_equal(found[found["fold"] != 2], usual[usual["fold"] != 2])
+
+
 def test_folds_of_other_structures_are_refused():
     _, graphs, folds = built("vacancy", "2x2", hosts=8)
     with pytest.raises(DefectpoolError, match="other structures"):

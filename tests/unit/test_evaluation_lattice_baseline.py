@@ -50,6 +50,19 @@ def test_all_of_several_defects_have_to_be_found():
     assert len(lattice_baseline.wrong(answers_for(one_more))) == len(one_more)
 
 
+def test_each_defect_of_several_has_to_be_right():
+    (one,) = (s for s in built("dense", "6x6", hosts=1, concentration=0.03) if s.label)
+    found = lattice_baseline.find([one])
+    assert len(one.defects) > 1 and found[["site_correct", "type_correct"]].all(axis=None)
+    first, *others = one.defects
+    same = [replace(label, kind=first.kind, name=first.name) for label in others]
+    away = [replace(label, position=first.position) for label in others]
+    wrong = [replace(one, labels=(first, *labels)) for labels in (same, others[:-1] + same[-1:])]
+    found = lattice_baseline.find([*wrong, replace(one, labels=(first, *away))])
+    assert found["type_correct"].tolist() == [False, False, True]
+    assert found["site_correct"].tolist() == [True, True, True]
+
+
 def test_undecided_structures_are_errors_whatever_their_label():
     answers = answers_for(built("substitution", "1x1"))
     row = lattice_baseline.row(answers, "substitution", "1x1", 200)

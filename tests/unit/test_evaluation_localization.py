@@ -152,6 +152,21 @@ def test_surroundings_of_defects_in_molybdenum_disulfide():
                 )
 
 
+def test_each_of_several_defects_counts():
+    chosen = StructuresSettings(concentration=0.1, count=2, displacements=["none", "static"])
+    for defect in ("vacancy", "dense"):
+        structures, _ = build_structures(list(embedded.hosts())[:6], defect, "4x4", chosen)
+        for structure in (s for s in structures if s.label == 1):
+            around = localization.surroundings(structure)
+            atoms = {label.atom for label in structure.defects} - {None}
+            assert set(np.flatnonzero(around.defect)) == atoms
+            assert len(structure.defects) > 1
+            for label in structure.defects:
+                assert around.target[list(label.atoms)].all()
+                if structure.displacements == "none":
+                    assert around.distance[list(label.atoms)].max() < 4
+
+
 def test_distances_go_through_the_borders_of_the_cell():
     structures, _ = built("substitution", "4x4", hosts=3)
     for structure in (s for s in structures if s.label == 1):

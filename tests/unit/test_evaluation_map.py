@@ -40,6 +40,10 @@ def row(method, formula, label, score, value="0", **more):
     return base | more
 
 
+def table_of(rows):
+    return map_statistics.with_halves(pd.DataFrame(rows))
+
+
 def test_the_lattice_finds_defects_and_their_sites(cells):
     table = answers(cells, "displacement", "lattice", lattice)
     assert (table["score"] == table["label"]).all()
@@ -66,6 +70,13 @@ def test_a_failure_is_no_answer(cells):
     table = answers(cells[:2], "displacement", "mine", fails)
     assert table["score"].isna().all()
     assert table["reason"].str.contains("ZeroDivisionError: by zero").all()
+    assert map_statistics.kind_of_reason(table["reason"][0]) == "the method failed"
+
+    def starves(one):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        answers(cells[:1], "displacement", "mine", starves)
 
 
 def test_answers_are_read_as_they_were_written(cells, tmp_path):
@@ -146,11 +157,18 @@ def test_thresholds_are_chosen_on_the_other_half():
     # best above 0.1 for one formula, above 0.4 for the other
     rows = [row("soap", first, 0, 0.1), row("soap", first, 1, 0.3)]
     rows += [row("soap", second, 0, 0.4), row("soap", second, 1, 0.9)]
-    table = pd.DataFrame(rows)
+    table = table_of(rows)
     chosen = map_statistics.thresholds(table)
     assert chosen == {"soap": (0.4, 0.1)}
     verdicts = map_statistics.decided(table, chosen)["probability"].tolist()
     assert verdicts == [0.0, 0.0, 1.0, 1.0]
+    # a formula that one axis alone has shifts no half of the other axes
+    more = [row("soap", name, 0, 0.2, axis="split") for name in "CDEFG"]
+    whole = table_of([*rows, *more])
+    of_others = map_statistics.of_campaign(whole)
+    assert len(of_others) == 4 and set(whole["half"]) == {0, 1}
+    swapped = of_others.assign(half=1 - table["half"])
+    assert map_statistics.thresholds(swapped) == {"soap": (0.1, 0.4)}
     with pytest.raises(DefectpoolError, match=r"map\.hosts"):
         map_statistics.halves(["A"])
 
@@ -168,7 +186,7 @@ def test_no_answer_is_a_wrong_one_and_shares_are_those_of_a_count_by_hand():
         row("lattice", "A", 0, 0.0),
         row("lattice", "B", 0, np.nan, seconds=4e-3),
     ]
-    table = pd.DataFrame(rows)
+    table = table_of(rows)
     decided = map_statistics.decided(table, {"lattice": (0.5, 0.5)})
     (found,) = map_statistics.table(decided, 200).to_dict("records")
     assert (found["found"], found["false_alarms"], found["balanced_accuracy"]) == (0.5, 0.5, 0.5)
@@ -178,7 +196,7 @@ def test_no_answer_is_a_wrong_one_and_shares_are_those_of_a_count_by_hand():
 
 
 def test_the_combined_method_asks_the_network_where_the_lattice_has_no_answer():
-    table = pd.DataFrame(
+    table = table_of(
         [
             *[row("lattice", "A", 1, 1.0), row("lattice", "B", 1, np.nan)],
             *[row("lattice", "A", 0, 0.0), row("lattice", "B", 0, np.nan)],
@@ -202,9 +220,7 @@ def test_when_to_trust_which():
         *[row("lattice", "A", 0, 1.0), row("lattice", "B", 0, np.nan, reason="near melting: 1 Å")],
         *[row("max", f, label, 1.0) for f in "AB" for label in (0, 1)],
     ]
-    decided = map_statistics.decided(
-        pd.DataFrame(rows), dict.fromkeys(["lattice", "max"], (0.5,) * 2)
-    )
+    decided = map_statistics.decided(table_of(rows), dict.fromkeys(["lattice", "max"], (0.5,) * 2))
     assert map_statistics.trust(decided, ["max"]).to_numpy().tolist() == [
         ["defective", 2, 0.5, 0.5],
         ["near melting", 1, 0.0, 0.0],
@@ -222,7 +238,7 @@ def test_the_network_is_chosen_on_the_other_half():
         for formula in "AB"
         for label in (0, 1)
     ]
-    decided = map_statistics.decided(pd.DataFrame(rows), dict.fromkeys(right, (0.5, 0.5)))
+    decided = map_statistics.decided(table_of(rows), dict.fromkeys(right, (0.5, 0.5)))
     chosen = map_statistics.best_network(decided, ["max", "sites"])
     # each formula gets the network that is right on the other one, and wrong on it
     assert len(chosen) == 4 and (chosen["probability"] != chosen["label"]).all()
@@ -231,9 +247,13 @@ def test_the_network_is_chosen_on_the_other_half():
 def test_differences_and_costs():
     rows = [row("lattice", f, label, float(label)) for f in "ABCD" for label in (0, 1)]
     rows += [row("max", f, label, 1.0, atoms=400) for f in "ABCD" for label in (0, 1)]
-    decided = map_statistics.decided(pd.DataFrame(rows), {"lattice": (0.5,) * 2, "max": (0.5,) * 2})
+    decided = map_statistics.decided(table_of(rows), {"lattice": (0.5,) * 2, "max": (0.5,) * 2})
     (found,) = map_statistics.differences(decided, ["max"], 200).to_dict("records")
     assert (found["lattice"], found["network"], found["difference"]) == (1.0, 0.5, -0.5)
+    # four formulas cannot be surer of 50 % than they are of 100 % found and 100 % false alarms
+    miss = 0.025 ** (1 / 4)
+    assert found["network_low"] == pytest.approx(miss / 2)
+    assert found["network_high"] == pytest.approx((1 + 1 - miss) / 2)
     costs = map_statistics.costs(decided, {"max": 60.0}).set_index("method")
     assert costs.loc["max", "seconds_to_train"] == 60
     assert costs.loc["lattice", "microseconds_small"] == pytest.approx(100)

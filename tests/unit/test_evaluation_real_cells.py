@@ -58,6 +58,16 @@ def test_the_lattice_on_labeled_cells(folder):
     assert table["type_accuracy"].isna().tolist() == (table["label"] == 0).tolist()
 
 
+def test_noisy_pristine_cells_are_of_a_host_that_the_lattice_is_sure_of(folder):
+    (good,) = (cell for cell in real_cells.read_cells(folder) if cell.set == "one")
+    gas = good.atoms.copy()
+    gas.positions += np.random.default_rng(0).normal(0, 1.0, gas.positions.shape)
+    molten = replace(good, atoms=gas, host="WSe2")
+    assert not real_cells.with_noisy_pristine([molten], copies=1)[1:]
+    found = real_cells.with_noisy_pristine([molten, good], copies=1)[2:]
+    assert {(cell.host, len(cell.atoms)) for cell in found} == {("MoS2", 48)}
+
+
 def test_networks_that_trained_on_the_host_are_not_asked(folder, tmp_path):
     models = []
     for fold, bias in enumerate((-20.0, 20.0)):  # the first says pristine, the second defective

@@ -10,6 +10,7 @@ import pytest
 from defectpool.errors import DefectpoolError
 from defectpool.runtime import code_digest, registry, run_record
 from defectpool.runtime.atomic_write import replacing
+from defectpool.runtime.clock import clock
 from defectpool.runtime.hashing import content_id, seed, shard_labels, shard_of
 from defectpool.runtime.job_log import logging_to
 
@@ -203,3 +204,7 @@ def test_audit_record(tmp_path):
     assert found["versions"]["numpy"][0].isdigit()
     run_record.write(tmp_path / "audit.json", found)
     assert (tmp_path / "audit.json").read_text().endswith("}\n")
+
+
+def test_time_left_may_be_longer_than_a_day():
+    assert clock(3725) == "1:02:05" and clock(100_000) == "27:46:40"

@@ -7,7 +7,7 @@ much.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from defectpool.graphs.graph_set import GraphSet
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Indices of the graphs that networks were trained and validated on, by repeat and fold.
+Trained = Mapping[tuple[int, int], Integers]
+# Which structures a fold trains on.
+Seen = Mapping[int, NDArray[np.bool_]]
 
 TREES = 100
 
@@ -60,6 +66,7 @@ def predict(
     supercell: str,
     split: str = "host",
     seed: int = 0,
+    trained: Trained | None = None,
 ) -> pd.DataFrame:
     """Predictions of a baseline, in the layout of those of a network.
 
@@ -77,10 +84,13 @@ def predict(
     supercell
         Label of the supercell.
     split
-        `host`: these folds, with no formula on both sides. `random`: as many folds of randomly
-        assigned structures, so that hosts, pairs and polymorphs are on both sides.
+        `host`: these folds. `random`: as many folds of randomly assigned structures, so that
+        hosts, pairs and polymorphs are on both sides.
     seed
         Seed of the forest and of the random split.
+    trained
+        What the networks of each fold did not test but saw; by default all structures of other
+        folds. Some splits leave out more than the test fold.
 
     Raises
     ------
@@ -96,16 +106,21 @@ def predict(
         )
     counts = compositions(graphs)
     parts = []
-    for repeat, part in folds.groupby("repeat", sort=True):
+    for repeat in sorted(folds["repeat"].unique().tolist()):
+        part = folds[folds["repeat"] == repeat]
         indices = index.loc[part["structure"]].to_numpy()
         fold = part["fold"].to_numpy()
+        seen = {number: fold != number for number in np.unique(fold)}
+        if trained and split == "host":
+            seen = {number: np.isin(indices, trained[repeat, number]) for number in seen}
         if split == "random":
             rng = np.random.default_rng(seed_of("random split", seed, repeat))
             fold = rng.permutation(len(indices)) % (fold.max() + 1)
+            seen = {number: fold != number for number in np.unique(fold)}
         elif split != "host":
             raise DefectpoolError(f"split {split!r} is unknown: choose host or random")
         probability = BASELINES[baseline](
-            counts[indices], part["label"].to_numpy(), fold, cells(supercell), seed
+            counts[indices], part["label"].to_numpy(), fold, seen, cells(supercell), seed
         )
         parts.append(part.assign(fold=fold, probability=probability))
     found = pd.concat(parts).reset_index(drop=True)
@@ -129,12 +144,19 @@ def row(
 
 
 def every_row(
-    graphs: GraphSet, folds: pd.DataFrame, defect: str, supercell: str, resamples: int
+    graphs: GraphSet,
+    folds: pd.DataFrame,
+    defect: str,
+    supercell: str,
+    resamples: int,
+    trained: Trained | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of `results/baselines.csv` for one defect and supercell."""
     return [
-        row(baseline, split, predict(baseline, graphs, folds, supercell, split), defect,
-            supercell, resamples)
+        row(
+            baseline, split, predict(baseline, graphs, folds, supercell, split, trained=trained),
+            defect, supercell, resamples,
+        )
         for baseline, split in (
             ("majority", "host"),
             ("composition", "host"),
@@ -145,15 +167,15 @@ def every_row(
 
 
 def _majority(
-    counts: NDArray[np.int64], labels: NDArray[np.int64], fold: NDArray[np.int64], _: int, seed: int
+    counts: Integers, labels: Integers, fold: Integers, seen: Seen, _: int, seed: int
 ) -> Floats:
     from sklearn.dummy import DummyClassifier
 
-    return _cross_validated(counts, labels, fold, lambda: DummyClassifier(strategy="prior"))
+    return _cross_validated(counts, labels, fold, seen, lambda: DummyClassifier(strategy="prior"))
 
 
 def _composition(
-    counts: NDArray[np.int64], labels: NDArray[np.int64], fold: NDArray[np.int64], _: int, seed: int
+    counts: Integers, labels: Integers, fold: Integers, seen: Seen, _: int, seed: int
 ) -> Floats:
     from sklearn.ensemble import RandomForestClassifier
 
@@ -162,26 +184,28 @@ def _composition(
         features(counts),
         labels,
         fold,
+        seen,
         lambda: RandomForestClassifier(TREES, random_state=state, n_jobs=1),
     )
 
 
 def _divisibility(
-    counts: NDArray[np.int64], _: NDArray[np.int64], __: NDArray[np.int64], size: int, seed: int
+    counts: Integers, _: Integers, __: Integers, ___: Seen, size: int, seed: int
 ) -> Floats:
     return (counts % size != 0).any(axis=1).astype(np.float64)
 
 
 def _cross_validated(
     features: NDArray[Any],
-    labels: NDArray[np.int64],
-    fold: NDArray[np.int64],
+    labels: Integers,
+    fold: Integers,
+    seen: Seen,
     make: Callable[[], Any],
 ) -> Floats:
     probability = np.full(len(labels), np.nan)
     for one in np.unique(fold):
         test = fold == one
-        classifier = make().fit(features[~test], labels[~test])
+        classifier = make().fit(features[seen[one]], labels[seen[one]])
         classes = list(classifier.classes_)
         probability[test] = (
             classifier.predict_proba(features[test])[:, classes.index(1)] if 1 in classes else 0.0

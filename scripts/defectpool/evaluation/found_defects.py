@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from defectpool.evaluation.lattice_baseline import SAME_SITE
-
 if TYPE_CHECKING:
     from ase import Atoms
 
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
     from defectpool.lattice import Defect
     from defectpool.structures.defect_labels import DefectLabel
 
+# A defect is found on the right site if it is nearer to the true position than this (Å).
+SAME_SITE = 1.0
 
 # What is judged; a table has a column for each.
 JUDGED = ("site", "type", "name")

@@ -15,15 +15,13 @@ import pandas as pd
 
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
-from defectpool.lattice import Defect, Finding, analyze
+from defectpool.evaluation.found_defects import judgment
+from defectpool.lattice import Finding, analyze
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from defectpool.structures.structure_files import DefectStructure
-
-# A defect is found on the right site if it is nearer to the true position than this (Å).
-SAME_SITE = 1.0
 
 COLUMNS = ("structure", "verdict", "reason", "site_correct", "type_correct")
 
@@ -40,17 +38,17 @@ def find(structures: Iterable[DefectStructure]) -> pd.DataFrame:
     -------
     DataFrame
         One row a structure: structure, verdict (pristine, defective or undecided), reason (why it
-        is undecided), site_correct (as many defects as there are, one of them less than 1 Å from
-        the true position), type_correct (as many defects as there are, each of the true type and
-        species; an adatom counts as an interstitial).
+        is undecided), site_correct (as many defects as there are, and each true one less than 1 Å
+        from one of them), type_correct (their types and names are the true ones; an adatom counts
+        as an interstitial).
     """
     rows = []
     for structure in structures:
         finding = analyzed(structure.atoms)
-        complete = len(finding.defects) == structure.count
-        site = complete and _distance(finding.defects, structure) < SAME_SITE
-        types = complete and all(_same_type(defect, structure) for defect in finding.defects)
-        rows.append((structure.structure, finding.verdict, finding.reason, site, types))
+        judged = judgment(structure.atoms, structure.defects, finding.defects)
+        site = len(finding.defects) == structure.count and judged.site_correct == 1
+        named = judged.type_correct == 1 and judged.name_correct == 1
+        rows.append((structure.structure, finding.verdict, finding.reason, site, named))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -125,20 +123,8 @@ def analyzed(atoms: Atoms) -> Finding:
     """Return what the lattice tells of a structure; a failure is an undecided structure."""
     try:
         return analyze(atoms)
+    except MemoryError:
+        raise
     except Exception as error:  # one structure must not take the campaign down
-        reason = f"the analysis failed ({type(error).__name__}: {error})"
+        reason = f"the analysis failed: {type(error).__name__}: {error}"
         return Finding("undecided", reason, None, (), (), 0.0)
-
-
-def _distance(defects: Iterable[Defect], structure: DefectStructure) -> float:
-    """Distance in Å from the true position of the (first) defect to the nearest one found."""
-    from ase.geometry import find_mic
-
-    atoms = structure.atoms
-    vectors = np.array([defect.position for defect in defects]) - structure.position
-    return float(find_mic(vectors, atoms.cell, atoms.pbc)[1].min())
-
-
-def _same_type(defect: Defect, structure: DefectStructure) -> bool:
-    found = "interstitial" if defect.type == "adatom" else defect.type
-    return any((found, defect.name) == (one.kind, one.name) for one in structure.defects)

@@ -135,16 +135,18 @@ def scores_of(network: CrystalGraphNetwork, sites: Sites, method: str) -> Tensor
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Positions of the sites of a defective structure relative to the defect.
+    """Positions of the sites of a defective structure relative to its defects.
 
     Attributes
     ----------
     distance
         Distance in Å of each site to the nearest periodic image of a defect, [sites].
     defect
-        Whether the site is the defect, [sites]; false everywhere for a vacancy.
+        Whether the site is the atom of a defect, [sites]; false everywhere for vacancies.
     near
-        Whether the site is the defect or a neighbor of it, [sites].
+        Whether the site is the atom of a defect or a neighbor of a defect, [sites].
+    target
+        Sites that count as correct: atoms of defects, and the neighbors of vacancies, [sites].
     n_images
         Number of images of defects at the smallest distance from the site, [sites].
     """
@@ -152,29 +154,29 @@ class Surroundings:
     distance: NDArray[np.float64]
     defect: NDArray[np.bool_]
     near: NDArray[np.bool_]
+    target: NDArray[np.bool_]
     n_images: NDArray[np.int64]
-
-    @property
-    def target(self) -> NDArray[np.bool_]:
-        """Sites that count as correct: the defect, or the neighbors of a vacancy."""
-        return self.defect if self.defect.any() else self.near
 
 
 def surroundings(structure: DefectStructure) -> Surroundings:
-    """Distances of all sites to the defect, its neighbors, and its closest periodic images."""
+    """Distances of all sites to the defects, their neighbors, and their closest images."""
     from ase.geometry import get_distances
 
-    atoms = structure.atoms
+    atoms, labels = structure.atoms, structure.defects
     defect = np.zeros(len(atoms), dtype=bool)
-    defect[list(structure.defect_sites)] = True
-    origin = atoms.positions[defect] if defect.any() else structure.position[None]
+    defect[[label.atom for label in labels if label.atom is not None]] = True
+    vacant = np.array([label.atom is None for label in labels])
+    origin = np.array(
+        [label.position if label.atom is None else atoms.positions[label.atom] for label in labels]
+    )
     _, distance = get_distances(origin, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     others = np.where(defect[None], np.inf, distance)
     near = others <= FIRST_SHELL * others.min(axis=1, keepdims=True)
     nearest = distance.min(axis=0)
     images = _image_distances(origin, atoms.positions, atoms.cell.array[:2])
     n_images = (images <= nearest + SAME_DISTANCE).sum(axis=0)
-    return Surroundings(nearest, defect, defect | near.any(axis=0), n_images)
+    target = defect | near[vacant].any(axis=0)
+    return Surroundings(nearest, defect, defect | near.any(axis=0), target, n_images)
 
 
 def _image_distances(
@@ -188,7 +190,7 @@ def _image_distances(
 
 
 def all_surroundings(structures: Iterable[DefectStructure]) -> dict[str, Surroundings]:
-    """Surroundings of the defect in each defective structure, by the structure's id."""
+    """Surroundings of the defects in each defective structure, by the structure's id."""
     return {s.structure: surroundings(s) for s in structures if s.label == 1}
 
 
@@ -311,9 +313,8 @@ def summary(located: pd.DataFrame, key: Sequence[str], resamples: int) -> list[d
         row: dict[str, Any] = dict(zip([*key, "method"], names, strict=True))
         for column, measure in (("accuracy", "correct"), ("near", "near")):
             values = part[measure].to_numpy(dtype=float)
-            ends = statistics.interval(part["host"], values, resamples, 0)
             row |= {
-                **statistics.Estimate(float(values.mean()), *ends).columns(column),
+                **statistics.mean(part["host"], values, resamples).columns(column),
                 f"{column}_chance": part[f"chance_{measure}"].mean(),
             }
         detected = part[part["probability"] > 0.5]

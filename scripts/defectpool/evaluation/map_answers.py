@@ -1,7 +1,7 @@
 """Answers of each method for the cells of the map, one row a structure.
 
 A method gets one structure at a time, without a reference. Its score is larger for defective
-structures; an empty score is no answer and counts as wrong.
+structures; an empty score is a missing answer, which counts as wrong.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def answers(
         started = time.process_time()
         try:
             answer = method(one)
-        except DefectpoolError:
+        except (DefectpoolError, MemoryError):
             raise
         except Exception as error:  # one structure must not take the job down
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            answer = Answer(reason=f"the method failed ({text})")
+            answer = Answer(reason=f"the method failed: {text}")
         seconds = time.process_time() - started
         taken = seconds if np.isnan(answer.seconds) else answer.seconds
         judged = answer.judged if one.label else NOTHING_TOLD
@@ -203,7 +203,9 @@ def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructur
         The structure.
     """
     if one.structure not in table:
-        raise DefectpoolError(f"{one.structure}: its answer is missing; delete the file of answers")
+        raise DefectpoolError(
+            f"{one.structure}: its answer is missing; delete results/map/baselines and run again"
+        )
     score, atom, seconds, reason = table[one.structure]
     site = nan if atom < 0 else float(any(atom in label.atoms for label in one.defects))
     return Answer(score, Judgment(site), seconds=seconds, reason=reason)

@@ -57,7 +57,7 @@ def found(named: pd.DataFrame, network: str) -> pd.DataFrame:
 
 
 def mistakes(named: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Most confident mistake of a method along each axis, no defect twice.
+    """Most confident mistake of a method along each axis, no pair twice.
 
     A mistake is a wrong verdict; where there is none along an axis, a wrong type. Of equally
     confident ones the earlier value of the axis comes first, then the order of a hash. No answer
@@ -75,7 +75,7 @@ def mistakes(named: pd.DataFrame, method: str) -> pd.DataFrame:
         verdict=is_correct(own),
         place=pd.factorize(own["axis"] + " " + own["value"])[0],
         order=own["structure"].map(lambda name: digest("show", name)),
-        pair=own["structure"].str.rpartition("@")[0],
+        pair=own["structure"].str.rpartition("@")[0].str.removesuffix(":pristine"),
     )
     ranked = own[~is_right(own)].sort_values(
         ["verdict", "confidence", "place", "order"], ascending=[True, False, True, True]

@@ -54,6 +54,11 @@ def halves(formulas: Iterable[str]) -> dict[str, int]:
     return {formula: number % 2 for number, formula in enumerate(ordered)}
 
 
+def with_halves(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers with the `half` of their formulas: one for all axes and choices."""
+    return answers.assign(half=answers["formula"].map(halves(answers["formula"])))
+
+
 def best_threshold(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     """Threshold of the largest balanced accuracy; above it is defective; the lowest of equals.
 
@@ -74,8 +79,14 @@ def best_threshold(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> fl
 
 
 def thresholds(answers: pd.DataFrame) -> dict[str, tuple[float, float]]:
-    """Thresholds of each method for the formulas of half 0 and of half 1, chosen on the other."""
-    half = answers["formula"].map(halves(answers["formula"])).to_numpy()
+    """Thresholds of each method for the formulas of half 0 and of half 1, chosen on the other.
+
+    Parameters
+    ----------
+    answers
+        Answers with their `half` (`with_halves`).
+    """
+    half = answers["half"].to_numpy()
     found = {}
     for method in dict.fromkeys(answers["method"]):
         if method not in CALIBRATED:
@@ -95,14 +106,15 @@ def verdicts(
     raw: pd.DataFrame, networks: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
     """Answers of all methods with their verdicts, the combined one among them, and thresholds."""
-    chosen = thresholds(of_campaign(raw))
-    return with_combined(decided(raw.reset_index(drop=True), chosen), networks), chosen
+    answers = with_halves(raw.reset_index(drop=True))
+    chosen = thresholds(of_campaign(answers))
+    return with_combined(decided(answers, chosen), networks), chosen
 
 
 def decided(answers: pd.DataFrame, chosen: dict[str, tuple[float, float]]) -> pd.DataFrame:
     """Answers with `probability`: 1 defective, 0 pristine, and the wrong one without an answer."""
-    half = answers["formula"].map(halves(answers["formula"]))
-    limit = [chosen[method][own] for method, own in zip(answers["method"], half, strict=True)]
+    methods = zip(answers["method"], answers["half"], strict=True)
+    limit = [chosen[method][half] for method, half in methods]
     verdict = (answers["score"] > limit).astype(float)
     return answers.assign(probability=verdict.where(answers["score"].notna(), 1 - answers["label"]))
 
@@ -117,7 +129,7 @@ def best_network(answers: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame
     networks
         Names of the methods that are networks.
     """
-    half = answers["formula"].map(halves(answers["formula"]))
+    half = answers["half"]
     parts = []
     for own in (0, 1):
         other = of_campaign(answers[half != own])
@@ -151,9 +163,7 @@ def combined(lattice: pd.DataFrame, network: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_combined(answers: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
-    """Rows of `decided` and those of the combined method, if there is a network."""
-    if not networks:
-        return answers
+    """Rows of `decided` and those of the combined method."""
     lattice = answers[answers["method"] == "lattice"]
     both = combined(lattice, best_network(answers, networks))
     return pd.concat([answers, both], ignore_index=True)
@@ -224,8 +234,20 @@ def _shares(part: pd.DataFrame, resamples: int) -> dict[str, Any]:
 
 
 def _balanced(part: pd.DataFrame, resamples: int) -> Estimate:
-    """Accuracy of pairs: there are as many pristine structures as defective ones."""
-    return statistics.accuracy(part.assign(host=part["formula"]), resamples)
+    """Accuracy of pairs: there are as many pristine structures as defective ones.
+
+    Where it is the same for each formula, resampling has no spread. Then the ends are those of
+    both labels.
+    """
+    found = statistics.accuracy(part.assign(host=part["formula"]), resamples)
+    if found.low < found.high:
+        return found
+    right = pd.Series(statistics.is_correct(part), index=part.index).astype(float)
+    one, other = (
+        _share(part[part["label"] == label], right[part["label"] == label], resamples)
+        for label in (1, 0)
+    )
+    return Estimate(found.value, (one.low + other.low) / 2, (one.high + other.high) / 2)
 
 
 def _share(part: pd.DataFrame, values: pd.Series, resamples: int) -> Estimate:

@@ -20,15 +20,14 @@ import pandas as pd
 
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import statistics
-from defectpool.evaluation.found_defects import JUDGED, Judgment, judgment
-from defectpool.evaluation.lattice_baseline import SAME_SITE, analyzed
-from defectpool.evaluation.localization import FIRST_SHELL
+from defectpool.evaluation.found_defects import JUDGED, SAME_SITE, Judgment, judgment
+from defectpool.evaluation.lattice_baseline import analyzed
 from defectpool.evaluation.second_opinion import unlabeled
 from defectpool.evaluation.site_defects import site_defects
 from defectpool.evaluation.unseen_networks import UnseenNetworks
 from defectpool.runtime.disk import reading_error
 from defectpool.runtime.hashing import seed as seed_of
-from defectpool.structures.defect_labels import DefectLabel
+from defectpool.structures.defect_labels import FIRST_SHELL, DefectLabel
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,7 +81,7 @@ def read_cells(folder: Path) -> list[RealCell]:
     """
     paths = sorted([*folder.glob("*.xyz"), *folder.glob("*.xyz.gz")])
     if not paths:
-        raise DefectpoolError(f"{folder}: there is no .xyz or .xyz.gz file in it")
+        raise DefectpoolError(f"real.path: there is no .xyz or .xyz.gz file in {folder}")
     return [cell for path in paths for cell in _read(path)]
 
 
@@ -119,8 +118,9 @@ def with_noisy_pristine(cells: Sequence[RealCell], copies: int = 30) -> list[Rea
         of_set = [cell for cell in cells if cell.set == name]
         if any(not cell.defects for cell in of_set):
             continue
-        hosts = (analyzed(cell.atoms).host for cell in of_set)
-        host = next((one for one in hosts if one is not None), None)
+        findings = ((cell.host, analyzed(cell.atoms)) for cell in of_set)
+        decided = ((name, one.host) for name, one in findings if one.verdict != "undecided")
+        formula, host = next(decided, ("", None))
         if host is None:
             continue
         for sigma in NOISE:
@@ -129,7 +129,7 @@ def with_noisy_pristine(cells: Sequence[RealCell], copies: int = 30) -> list[Rea
                 random = np.random.default_rng(seed_of("noise", name, sigma, copy))
                 atoms.positions += random.normal(0, sigma, atoms.positions.shape)
                 label = f"{name}, pristine, {sigma:g} Å"
-                found.append(RealCell(atoms, label, str(copy), of_set[0].host, ()))
+                found.append(RealCell(atoms, label, str(copy), formula, ()))
     return found
 
 
@@ -179,7 +179,9 @@ def network_answers(
         answer = networks.answer(unlabeled(cell.atoms), cell.host)
         if answer is None:
             raise DefectpoolError(
-                f"{cell.set}: no graph can be made of a cell; it has an element without features"
+                f"real.path: no graph can be made of a cell of {cell.set}, "
+                f"{cell.atoms.get_chemical_formula() or 'which has no atoms'}: networks know "
+                "elements up to fermium (100); take the cell out"
             )
         if answer.classes is None:
             judged = Judgment(float(_belongs(cell, answer.atom)))

@@ -70,13 +70,24 @@ def accuracy(
         Column with the probability to evaluate.
     """
     correct = is_correct(predictions, column)
-    value = float(correct.mean())
-    hosts = predictions["host"].nunique()
+    return mean(predictions["host"], correct.astype(float), resamples, seed)
+
+
+def mean(hosts: pd.Series, values: NDArray[np.float64], resamples: int, seed: int = 0) -> Estimate:
+    """Mean of values from 0 to 1 with the interval of `accuracy`.
+
+    Parameters
+    ----------
+    hosts, values
+        Host and value of each row.
+    resamples, seed
+        Bootstrap over hosts.
+    """
+    value = float(values.mean())
     if value in (0.0, 1.0):
-        miss = ((1 - LEVEL) / 2) ** (1 / hosts)
+        miss = ((1 - LEVEL) / 2) ** (1 / hosts.nunique())
         return Estimate(value, miss, 1.0) if value else Estimate(value, 0.0, 1 - miss)
-    low, high = interval(predictions["host"], correct.astype(float), resamples, seed)
-    return Estimate(value, low, high)
+    return Estimate(value, *interval(hosts, values, resamples, seed))
 
 
 def share(answers: pd.DataFrame, values: "pd.Series[float]", resamples: int) -> Estimate:

@@ -139,7 +139,7 @@ def _lead(inputs: Inputs) -> str:
         f"defective, answered by {escape(methods)}. Each method gets one structure at a time, "
         "without a reference. The networks and the thresholds have not seen the formula. Along "
         "each axis one thing changes; all else stays at one defect in a thermal cell at 300 K. "
-        "Bands are 95 % intervals over formulas; no answer counts as wrong.</p>"
+        "Bands are 95 % intervals over formulas; a missing answer counts as wrong.</p>"
     )
 
 
@@ -229,8 +229,8 @@ def _mistakes(inputs: Inputs, of_lattice: Sequence[str], of_network: Sequence[st
     return (
         "<h2>The most confident mistakes</h2>"
         "<p>Of each method the wrong verdict that it is most sure of along each axis, or, where "
-        "no verdict is wrong, the wrong type; no defect twice. Of equally sure ones the earlier "
-        "value is shown.</p>"
+        "no verdict is wrong, the wrong type; no pair of structures twice. Of equally sure ones "
+        "the earlier value is shown.</p>"
         f"{_key(inputs.probabilities)}{sections}"
     )
 

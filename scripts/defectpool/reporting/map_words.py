@@ -15,9 +15,9 @@ GUESSING = 0.5
 
 BEST = (
     "Balanced accuracy in percent: half the share of defective structures that are found plus half "
-    "the share of pristine ones that raise no alarm; no answer counts as wrong. *Best* are all "
-    "methods within the 95 % interval of the best one. *Network* is the one that is best on the "
-    "other half of the formulas; its difference to the lattice is paired over formulas."
+    "the share of pristine ones that raise no alarm; a missing answer counts as wrong. *Best* are "
+    "all methods within the 95 % interval of the best one. *Network* is the one that is best on "
+    "the other half of the formulas; its difference to the lattice is paired over formulas."
 )
 BEST_HEAD = ("axis", "value", "best", "lattice", "network", "difference", "who wins")
 TRUST = (

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defectpool.config import WORDS, StructuresSettings
+from defectpool.runtime.clock import clock
 from defectpool.runtime.hashing import content_id
 from defectpool.structures.displacements import name_of, resolved
 from defectpool.structures.relaxation import HOPELESS, Model, Outcome, applied, relax
@@ -172,5 +173,5 @@ class Progress:
             return
         self.last = now
         each = (now - self.begin) / (self.done - self.before)
-        left = time.strftime("%H:%M:%S", time.gmtime(each * (self.total - self.done)))
+        left = clock(each * (self.total - self.done))
         print(f"{self.done} of {self.total} structures, {each:.2f} s each, {left} left", flush=True)

@@ -5,6 +5,8 @@ import time
 
 from tqdm import tqdm
 
+from defectpool.runtime.clock import clock
+
 
 class ProgressBar:
     """Progress over all epochs of all folds.
@@ -43,7 +45,7 @@ class ProgressBar:
         rate = (self.graphs - self.before) / max(now, 1e-9)
         left = (self.total - self.graphs) / max(rate, 1e-9)
         print(
-            f"{self.title}: {where}, {figures}, {rate:.0f} graphs/s, {_clock(left)} left",
+            f"{self.title}: {where}, {figures}, {rate:.0f} graphs/s, {clock(left)} left",
             flush=True,
         )
 
@@ -58,9 +60,3 @@ class ProgressBar:
         """End the bar."""
         if self.bar is not None:
             self.bar.close()
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -64,7 +64,7 @@ def assign_folds(
     seed: int,
     prototypes: Mapping[str, str] | None = None,
 ) -> FoldAssignment:
-    """FoldAssignment the structures of a campaign into folds.
+    """Fold of each structure of a campaign, and what each fold may not train on.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def host_disjoint_folds(
     seed: int,
     what: str = "hosts of different formulas",
 ) -> NDArray[np.int64]:
-    """FoldAssignment structures into folds by the formula of their host.
+    """Fold of each structure, by the formula of its host.
 
     All polymorphs of a formula fall into one fold. Formulas are split from the largest (most
     structures) to the smallest, each into the fold that is smallest so far; among equals a hash
