@@ -89,8 +89,8 @@ def predict(
     seed
         Seed of the forest and of the random split.
     trained
-        What the networks of each fold did not test but saw; by default all structures of other
-        folds. Some splits leave out more than the test fold.
+        Graphs that the networks of each repeat and fold were trained or validated on; by default
+        all of the other folds. The splits by element and by prototype leave out some of them.
 
     Raises
     ------
@@ -110,15 +110,14 @@ def predict(
         part = folds[folds["repeat"] == repeat]
         indices = index.loc[part["structure"]].to_numpy()
         fold = part["fold"].to_numpy()
-        seen = {number: fold != number for number in np.unique(fold)}
-        if trained and split == "host":
-            seen = {number: np.isin(indices, trained[repeat, number]) for number in seen}
         if split == "random":
             rng = np.random.default_rng(seed_of("random split", seed, repeat))
             fold = rng.permutation(len(indices)) % (fold.max() + 1)
-            seen = {number: fold != number for number in np.unique(fold)}
         elif split != "host":
             raise DefectpoolError(f"split {split!r} is unknown: choose host or random")
+        seen = {number: fold != number for number in np.unique(fold)}
+        if trained and split == "host":
+            seen = {number: np.isin(indices, trained[repeat, number]) for number in seen}
         probability = BASELINES[baseline](
             counts[indices], part["label"].to_numpy(), fold, seen, cells(supercell), seed
         )

@@ -25,6 +25,7 @@ from defectpool.evaluation.lattice_baseline import analyzed
 from defectpool.evaluation.second_opinion import unlabeled
 from defectpool.evaluation.site_defects import site_defects
 from defectpool.evaluation.unseen_networks import UnseenNetworks
+from defectpool.graphs.elements import unknown_elements
 from defectpool.runtime.disk import reading_error
 from defectpool.runtime.hashing import seed as seed_of
 from defectpool.structures.defect_labels import FIRST_SHELL, DefectLabel
@@ -178,10 +179,11 @@ def network_answers(
     for cell in cells:
         answer = networks.answer(unlabeled(cell.atoms), cell.host)
         if answer is None:
+            unknown = ", ".join(map(str, unknown_elements(cell.atoms.numbers)))
+            why = f"no features for the atomic numbers {unknown}" if unknown else "it has no atoms"
+            name = cell.atoms.get_chemical_formula() or "a cell"
             raise DefectpoolError(
-                f"real.path: no graph can be made of a cell of {cell.set}, "
-                f"{cell.atoms.get_chemical_formula() or 'which has no atoms'}: networks know "
-                "elements up to fermium (100); take the cell out"
+                f"real.path: no graph can be made of {name} in {cell.set}: {why}; take it out"
             )
         if answer.classes is None:
             judged = Judgment(float(_belongs(cell, answer.atom)))
