@@ -242,7 +242,11 @@ class Cluster:
         if self.pid("sql"):
             return
         data, sock = self.folder / "sql", self.folder / "sql.socket"
-        common = ["--no-defaults", f"--datadir={data}", f"--user={self._user()}"]
+        # a server that starts deletes the temporary tables of every other one in its folder
+        tables = self.folder / "sql-temporary"
+        tables.mkdir(exist_ok=True)
+        common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={tables}"]
+        common += [f"--user={self._user()}"]
         if not (data / "mysql").is_dir():
             self.call(
                 "mariadb-install-db", *common, "--auth-root-authentication-method=normal",
