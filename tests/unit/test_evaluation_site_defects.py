@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atom, Atoms
-from ase.build import bulk, mx2
+from ase.build import bulk, graphene, mx2
 from ase.geometry import find_mic
 
 from defectpool.evaluation.second_opinion import Networks
@@ -124,6 +124,41 @@ def test_an_unseen_antisite_beside_sites_that_miss_an_atom():
     assert (found.name, found.atoms) == ("Se_Mo", (36,))
     assert found.probability == pytest.approx(0.9)
     same([found], labels, atoms)
+
+
+def test_an_antisite_whose_neighbors_are_taken_for_it():
+    atoms, labels = with_defects(layer(), foreign={36: "Se"})
+    probabilities = certain(atoms, [])
+    distances = atoms.get_distances(36, np.arange(len(atoms)), mic=True)
+    near = np.flatnonzero((distances > 0) & (distances < 2.7))
+    assert set(atoms.symbols[near]) == {"Se"}
+    probabilities[near[:2]] = [0.1, 0.0, 0.9, 0.0, 0.0]
+    (found,) = site_defects(atoms, probabilities)
+    assert (found.name, found.atoms) == ("Se_Mo", (36,))
+    same([found], labels, atoms)
+
+
+@pytest.mark.parametrize("share", [0.35, 0.45])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_foreign_atom_between_two_places(kept, share):
+    """Al_N + v_B, and Al_B + v_N: the atom moved towards the vacancy, and is nearer to its own."""
+    host = graphene("BN", a=2.504, size=(6, 6, 1), vacuum=8)
+    host.pbc = (True, True, False)
+    first = 28
+    atoms, labels = with_defects(host, [first + 1 - kept], {first + kept: "Al"})
+    row = atoms.symbols.indices()["Al"][0]
+    apart = host.get_distance(first, first + 1, mic=True, vector=True)
+    atoms.positions[row] += share * (apart if kept == 0 else -apart)
+    found = site_defects(atoms, certain(atoms, labels))
+    same(found, labels, atoms, reach=0.75)
+
+
+def test_atoms_taken_for_foreign_ones_make_no_vacancy():
+    atoms, _ = with_defects(layer(), vacancies=[36])
+    probabilities = certain(atoms, [])
+    gap = find_mic(atoms.positions - layer().positions[36], atoms.cell, atoms.pbc)[1]
+    probabilities[np.argsort(gap)[:3]] = [0.1, 0.0, 0.9, 0.0, 0.0]
+    assert site_defects(atoms, probabilities) == ()
 
 
 def test_without_peers_the_replaced_element_stays_open():

@@ -5,7 +5,7 @@ the peers of the sites around it, the pristine sites of their elements: what sta
 that fits best, and not around the site, is missing there. A foreign atom at such a place is an
 antisite or a substitution of what is missing, one at no such place an interstitial, and a place
 without an atom beside neighbors of a vacancy is the vacancy. An atom that is where its peers expect
-it is no defect after all. The lattice of the host is not needed.
+it is no defect after all, but one beside it may be. The lattice of the host is not needed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class SiteDefect:
         As pymatgen writes it, v_Mo, S_Mo, Li_i; the element of the atom alone, S, where its
         neighbors have no peers.
     position
-        Å, [3]; of the atom, or of the vacancy as its neighbors and their peers tell.
+        Å, [3]; its place, as neighbors and their peers tell, from which its atom may have moved; of
+        an interstitial that of the atom.
     atoms
         Rows of its atom, or of the sites that lack the vacancy's.
     probability
@@ -123,25 +124,25 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     if belongs.max(initial=0.0) <= DEFECTIVE:
         return ()
     classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
-    around = Surroundings(atoms, classes)
-    places = {
-        row: around.place(atoms.positions[row], OFF_PLACE)
-        for row in np.flatnonzero(classes > VACANCY).tolist()
-    }
+    # a vacancy has a neighbor that the networks take for one
+    beside = frozenset(np.flatnonzero(classes == VACANCY).tolist())
+    around, places = _foreign_atoms(atoms, classes)
     found = []
     for row, place in places.items():
         if named := _foreign(around, row, place):
-            found.append(SiteDefect(*named, atoms.positions[row], (row,), float(belongs[row])))
+            where = place.position if place else atoms.positions[row]
+            found.append(SiteDefect(*named, where, (row,), float(belongs[row])))
     held = [place for place in places.values() if place]
-    for place in _lacking(around, np.flatnonzero(classes == VACANCY).tolist(), held):
+    for place in _lacking(around, np.flatnonzero(around.classes == VACANCY).tolist(), held):
         sites = tuple(sorted(place.sites))
         probability = float(belongs[list(sites)].max())
         there = around.atom_at(place)
-        if there is None:
-            name = defect_name(None, place.number)
-            found.append(SiteDefect("vacancy", name, place.position, sites, probability))
+        if there is None or places.get(there):  # the atom there belongs to another place
+            if beside & place.sites:
+                name = defect_name(None, place.number)
+                found.append(SiteDefect("vacancy", name, place.position, sites, probability))
         elif there not in places and (named := _foreign(around, there, place)):
-            found.append(SiteDefect(*named, atoms.positions[there], (there,), probability))
+            found.append(SiteDefect(*named, place.position, (there,), probability))
     return tuple(found)
 
 
@@ -179,8 +180,10 @@ class Surroundings:
         if not asked:
             return Place(point, 0, frozenset())
         places = self.within([one for lacking in asked for one in lacking], point, reach)
-        voters = {site for place in places for site in place.sites}
-        return self.joined(places) if voters and len(voters) >= SHARE * len(asked) else None
+        groups = [self.within(places, place.position, SAME_PLACE) for place in places]
+        best = max(groups, key=lambda group: len(_sites(group)), default=[])
+        voters = _sites(best)
+        return self.joined(best) if voters and len(voters) >= SHARE * len(asked) else None
 
     def missing(self, site: int) -> list[Place] | None:
         """Places where a site has no neighbor, and the peer that fits best has one (0: foreign).
@@ -224,7 +227,7 @@ class Surroundings:
         mean = positions[0] + self.shortest(positions - positions[0]).mean(axis=0)
         counts = Counter(place.number for place in places if place.number)
         number = min(counts, key=lambda one: (-counts[one], one), default=0)
-        return Place(mean, number, frozenset().union(*(place.sites for place in places)))
+        return Place(mean, number, _sites(places))
 
     @cached_property
     def peers(self) -> dict[int, list[int]]:
@@ -271,6 +274,11 @@ class Surroundings:
         return [Place(position + vector, number, itself) for number, vector in found]
 
 
+def _sites(places: Sequence[Place]) -> frozenset[int]:
+    """Rows of the sites that lack what is missing at places."""
+    return frozenset[int]().union(*(place.sites for place in places))
+
+
 def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
     """Largest distance in Å of a pristine site, or of any, to its nearest neighbor."""
     tree = PeriodicTree(atoms.positions, atoms.cell.array, atoms.pbc, LONGEST_BOND)
@@ -278,6 +286,27 @@ def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
     nearest = np.linalg.norm(vectors[:, 1], axis=1)
     chosen = nearest[pristine] if pristine.any() else nearest
     return float(chosen[np.isfinite(chosen)].max(initial=0.0)) or LONGEST_BOND
+
+
+def _foreign_atoms(
+    atoms: Atoms, classes: NDArray[np.int64]
+) -> tuple[Surroundings, dict[int, Place | None]]:
+    """Surroundings, and the places of foreign atoms by their rows.
+
+    An atom that its peers expect where it is may have been taken for foreign because of the one
+    beside it. It is asked what it lacks, as neighbors of vacancies are.
+    """
+    while True:
+        around = Surroundings(atoms, classes)
+        places = {
+            row: around.place(atoms.positions[row], OFF_PLACE)
+            for row in np.flatnonzero(classes > VACANCY).tolist()
+        }
+        expected = [row for row, place in places.items() if not _foreign(around, row, place)]
+        if not expected:
+            return around, places
+        classes = classes.copy()
+        classes[expected] = VACANCY
 
 
 def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, str] | None:
