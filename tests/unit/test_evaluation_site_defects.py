@@ -153,6 +153,26 @@ def test_a_foreign_atom_between_two_places(kept, share):
     same(found, labels, atoms, reach=0.75)
 
 
+def test_a_place_is_listed_once():
+    """Neighbors of an antisite that are taken for those of a vacancy lack what it replaces."""
+    atoms, labels = with_defects(layer(4), foreign={36: "Se"})
+    near = atoms.get_distances(36, np.arange(len(atoms)), mic=True) < 4.5
+    for seed in range(12):
+        moved = displaced(atoms, 0.2, seed)
+        probabilities = certain(atoms, labels)
+        probabilities[near & (np.arange(len(atoms)) != 36)] = [0.1, 0.9, 0.0, 0.0, 0.0]
+        found = site_defects(moved, probabilities)
+        assert [one.name for one in found if one.name in ("Se_Mo", "v_Mo")] == ["Se_Mo"]
+
+
+def test_the_position_is_beside_the_atom_at_the_edge_of_the_cell():
+    atoms, labels = with_defects(layer(), foreign={0: "W"})
+    atoms.positions[0] += [-0.05, -0.05, 0]
+    atoms.wrap()
+    (found,) = site_defects(atoms, certain(atoms, labels))
+    assert np.linalg.norm(found.position - atoms.positions[0]) < 0.2
+
+
 def test_atoms_taken_for_foreign_ones_make_no_vacancy():
     atoms, _ = with_defects(layer(), vacancies=[36])
     probabilities = certain(atoms, [])

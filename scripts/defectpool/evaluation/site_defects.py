@@ -5,7 +5,8 @@ the peers of the sites around it, the pristine sites of their elements: what sta
 that fits best, and not around the site, is missing there. A foreign atom at such a place is an
 antisite or a substitution of what is missing, one at no such place an interstitial, and a place
 without an atom beside neighbors of a vacancy is the vacancy. An atom that is where its peers expect
-it is no defect after all, but one beside it may be. The lattice of the host is not needed.
+it is no defect after all, but was perhaps flagged because of one beside it, and is treated as a
+neighbor of a vacancy. The lattice of the host is not needed.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class SiteDefect:
         neighbors have no peers.
     position
         Å, [3]; its place, as neighbors and their peers tell, from which its atom may have moved; of
-        an interstitial that of the atom.
+        an interstitial, and where no neighbor has a peer, that of the atom.
     atoms
         Rows of its atom, or of the sites that lack the vacancy's.
     probability
@@ -130,7 +131,7 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     found = []
     for row, place in places.items():
         if named := _foreign(around, row, place):
-            where = place.position if place else atoms.positions[row]
+            where = around.near_atom(place, row)
             found.append(SiteDefect(*named, where, (row,), float(belongs[row])))
     held = [place for place in places.values() if place]
     for place in _lacking(around, np.flatnonzero(around.classes == VACANCY).tolist(), held):
@@ -142,7 +143,8 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
                 name = defect_name(None, place.number)
                 found.append(SiteDefect("vacancy", name, place.position, sites, probability))
         elif there not in places and (named := _foreign(around, there, place)):
-            found.append(SiteDefect(*named, place.position, (there,), probability))
+            where = around.near_atom(place, there)
+            found.append(SiteDefect(*named, where, (there,), probability))
     return tuple(found)
 
 
@@ -180,8 +182,7 @@ class Surroundings:
         if not asked:
             return Place(point, 0, frozenset())
         places = self.within([one for lacking in asked for one in lacking], point, reach)
-        groups = [self.within(places, place.position, SAME_PLACE) for place in places]
-        best = max(groups, key=lambda group: len(_sites(group)), default=[])
+        best = max(self.groups(places), key=lambda group: len(_sites(group)), default=[])
         voters = _sites(best)
         return self.joined(best) if voters and len(voters) >= SHARE * len(asked) else None
 
@@ -213,6 +214,22 @@ class Surroundings:
         vectors = np.array([place.position for place in places]).reshape(-1, 3) - point
         near = np.linalg.norm(self.shortest(vectors), axis=1) <= reach
         return [place for place, chosen in zip(places, near, strict=True) if chosen]
+
+    def groups(self, places: Sequence[Place]) -> list[list[Place]]:
+        """Return for each place those that are the same."""
+        if not places:
+            return []
+        positions = np.array([place.position for place in places])
+        tree = PeriodicTree(positions, self.atoms.cell.array, self.atoms.pbc, SAME_PLACE)
+        rows = (dict.fromkeys(sorted(tree.around(point)[0].tolist())) for point in positions)
+        return [[places[row] for row in near] for near in rows]
+
+    def near_atom(self, place: Place | None, row: int) -> NDArray[np.float64]:
+        """Position of the image of a place that is nearest to an atom, its own without a place."""
+        position = np.asarray(self.atoms.positions[row])
+        if place is None:
+            return position
+        return position + self.shortest(place.position[None] - position)[0]
 
     def nearest(self, places: Sequence[Place], site: int) -> list[Place]:
         """Return the places in the first shell around a site."""
@@ -293,8 +310,8 @@ def _foreign_atoms(
 ) -> tuple[Surroundings, dict[int, Place | None]]:
     """Surroundings, and the places of foreign atoms by their rows.
 
-    An atom that its peers expect where it is may have been taken for foreign because of the one
-    beside it. It is asked what it lacks, as neighbors of vacancies are.
+    An atom that its peers expect where it is becomes a neighbor of a vacancy: it may have been
+    flagged because of an antisite beside it.
     """
     while True:
         around = Surroundings(atoms, classes)
@@ -327,18 +344,19 @@ def _lacking(around: Surroundings, sites: Sequence[int], held: Sequence[Place]) 
 
     A site is explained by what is missing nearest to it.
     """
-    lacking = []
+    lacking: list[Place] = []
     for site in sites:
         places = around.missing(site) or []
         for one in held:
             near = around.within(places, one.position, SAME_PLACE)
             places = [place for place in places if place not in near]
         lacking += around.nearest(places, site)
-    left = {site for place in lacking for site in place.sites}
+    left = _sites(lacking)
+    groups, told = around.groups(lacking), list(held)
     while left:
-        groups = (around.within(lacking, place.position, SAME_PLACE) for place in lacking)
-        best = max(groups, key=lambda group: len({s for p in group for s in p.sites} & left))
-        left = left - {site for place in best for site in place.sites}
+        best = max(groups, key=lambda group: len(_sites(group) & left))
+        left = left - _sites(best)
         sure = around.place(around.joined(best).position, SAME_PLACE)
-        if sure and sure.number:
+        if sure and sure.number and not around.within(told, sure.position, SAME_PLACE):
+            told.append(sure)
             yield sure
