@@ -245,8 +245,9 @@ class Cluster:
         # a server that starts deletes the temporary tables of every other one in its folder
         tables = self.folder / "sql-temporary"
         tables.mkdir(exist_ok=True)
-        common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={tables}"]
-        common += [f"--user={self._user()}"]
+        common = [
+            "--no-defaults", f"--datadir={data}", f"--tmpdir={tables}", f"--user={self._user()}",
+        ]  # fmt: skip
         if not (data / "mysql").is_dir():
             self.call(
                 "mariadb-install-db", *common, "--auth-root-authentication-method=normal",

@@ -127,12 +127,11 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
     # a vacancy has a neighbor that the networks take for one
     beside = frozenset(np.flatnonzero(classes == VACANCY).tolist())
-    around, places = _foreign_atoms(atoms, classes)
-    found = []
-    for row, place in places.items():
-        if named := _foreign(around, row, place):
-            where = around.near_atom(place, row)
-            found.append(SiteDefect(*named, where, (row,), float(belongs[row])))
+    around, places, names = _foreign_atoms(atoms, classes)
+    found = [
+        SiteDefect(*named, around.near_atom(places[row], row), (row,), float(belongs[row]))
+        for row, named in names.items()
+    ]
     held = [place for place in places.values() if place]
     for place in _lacking(around, np.flatnonzero(around.classes == VACANCY).tolist(), held):
         sites = tuple(sorted(place.sites))
@@ -182,9 +181,8 @@ class Surroundings:
         if not asked:
             return Place(point, 0, frozenset())
         places = self.within([one for lacking in asked for one in lacking], point, reach)
-        best = max(self.groups(places), key=lambda group: len(_sites(group)), default=[])
-        voters = _sites(best)
-        return self.joined(best) if voters and len(voters) >= SHARE * len(asked) else None
+        best = max(self.distinct(places), key=lambda one: len(one.sites), default=None)
+        return best if best and len(best.sites) >= SHARE * len(asked) else None
 
     def missing(self, site: int) -> list[Place] | None:
         """Places where a site has no neighbor, and the peer that fits best has one (0: foreign).
@@ -215,14 +213,14 @@ class Surroundings:
         near = np.linalg.norm(self.shortest(vectors), axis=1) <= reach
         return [place for place, chosen in zip(places, near, strict=True) if chosen]
 
-    def groups(self, places: Sequence[Place]) -> list[list[Place]]:
-        """Return for each place those that are the same."""
+    def distinct(self, places: Sequence[Place]) -> list[Place]:
+        """Return each place joined with those that are the same, every such group once."""
         if not places:
             return []
         positions = np.array([place.position for place in places])
         tree = PeriodicTree(positions, self.atoms.cell.array, self.atoms.pbc, SAME_PLACE)
-        rows = (dict.fromkeys(sorted(tree.around(point)[0].tolist())) for point in positions)
-        return [[places[row] for row in near] for near in rows]
+        near = (tuple(sorted(set(tree.around(point)[0].tolist()))) for point in positions)
+        return [self.joined([places[row] for row in group]) for group in dict.fromkeys(near)]
 
     def near_atom(self, place: Place | None, row: int) -> NDArray[np.float64]:
         """Position of the image of a place that is nearest to an atom, its own without a place."""
@@ -244,7 +242,7 @@ class Surroundings:
         mean = positions[0] + self.shortest(positions - positions[0]).mean(axis=0)
         counts = Counter(place.number for place in places if place.number)
         number = min(counts, key=lambda one: (-counts[one], one), default=0)
-        return Place(mean, number, _sites(places))
+        return Place(mean, number, frozenset().union(*(place.sites for place in places)))
 
     @cached_property
     def peers(self) -> dict[int, list[int]]:
@@ -291,11 +289,6 @@ class Surroundings:
         return [Place(position + vector, number, itself) for number, vector in found]
 
 
-def _sites(places: Sequence[Place]) -> frozenset[int]:
-    """Rows of the sites that lack what is missing at places."""
-    return frozenset[int]().union(*(place.sites for place in places))
-
-
 def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
     """Largest distance in Å of a pristine site, or of any, to its nearest neighbor."""
     tree = PeriodicTree(atoms.positions, atoms.cell.array, atoms.pbc, LONGEST_BOND)
@@ -307,8 +300,8 @@ def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:
 
 def _foreign_atoms(
     atoms: Atoms, classes: NDArray[np.int64]
-) -> tuple[Surroundings, dict[int, Place | None]]:
-    """Surroundings, and the places of foreign atoms by their rows.
+) -> tuple[Surroundings, dict[int, Place | None], dict[int, tuple[str, str]]]:
+    """Surroundings, and by their rows the places of foreign atoms, and their types and names.
 
     An atom that its peers expect where it is becomes a neighbor of a vacancy: it may have been
     flagged because of an antisite beside it.
@@ -319,11 +312,12 @@ def _foreign_atoms(
             row: around.place(atoms.positions[row], OFF_PLACE)
             for row in np.flatnonzero(classes > VACANCY).tolist()
         }
-        expected = [row for row, place in places.items() if not _foreign(around, row, place)]
-        if not expected:
-            return around, places
+        told = {row: _foreign(around, row, place) for row, place in places.items()}
+        names = {row: named for row, named in told.items() if named}
+        if len(names) == len(told):
+            return around, places, names
         classes = classes.copy()
-        classes[expected] = VACANCY
+        classes[[row for row in told if row not in names]] = VACANCY
 
 
 def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, str] | None:
@@ -351,12 +345,12 @@ def _lacking(around: Surroundings, sites: Sequence[int], held: Sequence[Place]) 
             near = around.within(places, one.position, SAME_PLACE)
             places = [place for place in places if place not in near]
         lacking += around.nearest(places, site)
-    left = _sites(lacking)
-    groups, told = around.groups(lacking), list(held)
+    left = {site for place in lacking for site in place.sites}
+    distinct, told = around.distinct(lacking), list(held)
     while left:
-        best = max(groups, key=lambda group: len(_sites(group) & left))
-        left = left - _sites(best)
-        sure = around.place(around.joined(best).position, SAME_PLACE)
+        best = max(distinct, key=lambda place: len(place.sites & left))
+        left -= best.sites
+        sure = around.place(best.position, SAME_PLACE)
         if sure and sure.number and not around.within(told, sure.position, SAME_PLACE):
             told.append(sure)
             yield sure
