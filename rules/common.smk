@@ -297,6 +297,16 @@ def python_of(wildcards):
     return str(path)
 
 
+def sites_runs(supercell):
+    """Return the runs whose networks list defects: those with a class for every site."""
+    found = [run for run in SITES_RUNS if run["supercell"] == supercell]
+    if not found:
+        raise WorkflowError(
+            "poolings: networks list defects only with a class for every site; add sites"
+        )
+    return found
+
+
 def scanned_path():
     """Return the folder that is scanned."""
     return path_of("scan", "a folder, glob or file")

@@ -12,6 +12,7 @@ localrules:
     compare_splits,
     compare_defect_types,
     compare_detection,
+    compare_defect_lists,
     list_misclassified,
 
 
@@ -23,6 +24,7 @@ wildcard_constraints:
 ANY_RUNS = [run | {"defect": "any"} for run in runs(defect=SETTINGS.defects[0])]
 # A class for every site tells the types apart already.
 TYPES_RUNS = [run for run in ANY_RUNS if run["pooling"] != "sites"]
+SITES_RUNS = [run for run in ANY_RUNS if run["pooling"] == "sites"]
 TYPES_POOLINGS = [name for name in POOLINGS if name != "sites"] or POOLINGS
 OTHER_SPLITS = [
     split
@@ -42,6 +44,7 @@ rule beyond:
         "results/splits.csv",
         "results/any.csv",
         "results/defect_types.csv" if TYPES_RUNS else [],
+        "results/defect_lists.csv" if SITES_RUNS else [],
         "results/misclassified.csv",
 
 
@@ -270,6 +273,59 @@ rule compare_detection:
         code=code("compare_detection.py"),
     script:
         "../scripts/compare_detection.py"
+
+
+rule list_defects:
+    input:
+        structures=shards_of(
+            STRUCTURES,
+            defect="{defect}",
+            supercell="{supercell}",
+        ),
+        models=lambda wildcards: outputs("model", sites_runs(wildcards.supercell)),
+        predictions=lambda wildcards: outputs(
+            "predictions", sites_runs(wildcards.supercell)
+        ),
+    output:
+        "results/defect_lists/{defect}/{supercell}.csv",
+    log:
+        "results/logs/list_defects/{defect}/{supercell}.log",
+    benchmark:
+        "results/benchmarks/list_defects/{defect}/{supercell}.tsv"
+    conda:
+        "../envs/environment.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        runs=lambda wildcards: with_outputs(
+            sites_runs(wildcards.supercell), "model", "predictions"
+        ),
+        code=code("list_defects.py"),
+    script:
+        "../scripts/list_defects.py"
+
+
+rule compare_defect_lists:
+    input:
+        expand(
+            rules.list_defects.output[0],
+            defect=SETTINGS.defects,
+            supercell=SETTINGS.supercells,
+        ),
+    output:
+        "results/defect_lists.csv",
+    log:
+        "results/logs/compare_defect_lists.log",
+    benchmark:
+        "results/benchmarks/compare_defect_lists.tsv"
+    conda:
+        "../envs/environment.yaml"
+    params:
+        bootstrap=SETTINGS.results.bootstrap,
+        code=code("compare_defect_lists.py"),
+    script:
+        "../scripts/compare_defect_lists.py"
 
 
 rule evaluate_real:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -71,14 +72,14 @@ def test_noisy_pristine_cells_are_of_a_host_that_the_lattice_is_sure_of(folder):
 def test_networks_that_trained_on_the_host_are_not_asked(folder, tmp_path):
     models = []
     for fold, bias in enumerate((-20.0, 20.0)):  # the first says pristine, the second defective
-        network = initial_network(SITES, "smooth", SMALL, GRAPH.radius, fold)
+        network = initial_network("max", "smooth", SMALL, GRAPH.radius, fold)
         with torch.no_grad():
-            network.fc_out.bias[0] = -bias
+            network.fc_out.bias[0] = bias
         models.append({"repeat": 0, "fold": fold, "epoch": 1, "weights": network.state_dict()})
     path = tmp_path / "model.pt"
-    settings = {"pooling": SITES, "convolution": "smooth", "network": SMALL.model_dump()}
+    settings = {"pooling": "max", "convolution": "smooth", "network": SMALL.model_dump()}
     graph = {**GRAPH.model_dump(), "rounds": 1}
-    write_models(path, {**settings, "n_outputs": 5, "graph": graph, "models": models})
+    write_models(path, {**settings, "n_outputs": 1, "graph": graph, "models": models})
     cells = real_cells.read_cells(folder)
 
     def probability(formula):
@@ -113,6 +114,17 @@ def test_polymorphs_of_unlike_prototypes_are_answered_by_their_own_folds(folder,
     twice = both.assign(host="a")
     with pytest.raises(DefectpoolError, match="random split"):
         UnseenNetworks(path, twice)
+
+
+def test_the_verdict_of_a_class_for_every_site_is_that_of_its_list(folder, monkeypatch):
+    cells = real_cells.read_cells(folder)[:2]
+    model = Path(__file__).resolve().parents[2] / "results/reference/sites/model.safetensors"
+    others = pd.DataFrame({"repeat": 0, "fold": [0], "host": ["h"], "formula": ["WS2"]})
+    found = real_cells.network_answers(cells, model, others)
+    assert found["probability"].tolist() == [1.0, 0.0]
+    assert found["site_correct"][0] == found["type_correct"][0] == 1.0
+    monkeypatch.setattr(real_cells, "site_defects", lambda *_: ())
+    assert real_cells.network_answers(cells, model, others)["probability"].tolist() == [0.0, 0.0]
 
 
 def test_files_without_labels_are_named(tmp_path):

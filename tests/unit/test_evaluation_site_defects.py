@@ -188,6 +188,31 @@ def test_without_peers_the_replaced_element_stays_open():
     assert (found.type, found.name) == ("substitution", "Cl")
 
 
+def test_what_peers_confirm_is_listed_at_a_low_probability():
+    atoms, labels = with_defects(layer(), vacancies=[36], foreign={3: "W"})
+    doubtful = 0.9 * certain(layer()[:-1], []) + 0.1 * certain(atoms, labels)
+    assert (1 - doubtful[:, 0]).max() < 0.15
+    same(site_defects(atoms, doubtful), labels, atoms)
+    assert site_defects(atoms, certain(atoms, [], sure=0.99)) == ()
+
+
+def test_without_peers_a_defect_needs_a_high_probability():
+    """A single cell of MoS2 with a vacancy of S: no site has a peer."""
+    atoms = mx2("MoS2", vacuum=8)[:2]
+    atoms.pbc = (True, True, False)
+
+    def listed(vacancy, foreign):
+        beside = [1 - vacancy - foreign, vacancy, 0.0, foreign, 0.0]
+        return site_defects(atoms, np.array([beside, [0.9, 0.1, 0.0, 0.0, 0.0]]))
+
+    assert listed(0.4, 0.0) == listed(0.0, 0.4) == ()
+    (vacancy,) = listed(0.6, 0.0)
+    assert (vacancy.type, vacancy.name, vacancy.atoms) == ("vacancy", "v", (0,))
+    np.testing.assert_array_equal(vacancy.position, atoms.positions[0])
+    (foreign,) = listed(0.0, 0.6)
+    assert (foreign.type, foreign.name, foreign.atoms) == ("substitution", "Mo", (0,))
+
+
 @pytest.mark.parametrize("defects", [CASES["several"][1], {"vacancies": [54]}])
 def test_the_kept_networks_list_the_defects_of_displaced_cells(defects):
     host = layer(6)

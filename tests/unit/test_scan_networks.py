@@ -20,12 +20,13 @@ from defectpool.config import GraphSettings, NetworkSettings
 from defectpool.errors import DefectpoolError
 from defectpool.evaluation import network_answers, second_opinion
 from defectpool.evaluation.second_opinion import Networks, Opinion
+from defectpool.evaluation.site_defects import SiteDefect
 from defectpool.network.initial import initial_network
 from defectpool.network.model_file import graph_settings, write_models
 from defectpool.scan import merging, networks, shards
 from defectpool.scan.output import Output
 from defectpool.scan.result import Limits
-from defectpool.scan.text import line
+from defectpool.scan.text import as_dict, line
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SMALL = NetworkSettings(width=8, hidden=8)
@@ -160,6 +161,20 @@ def test_the_model_that_is_surest_of_a_defect_counts(tmp_path):
     assert line(alone).endswith("; networks disagree: 0.00 ± 0.00")
     (without,) = defectpool.scan(layer())
     assert without.agrees is None and "networks" not in line(without)
+
+
+def test_the_verdict_of_networks_that_list_defects_is_their_list():
+    (result,) = defectpool.scan(layer())
+    (true,) = result.finding.defects
+    listed = SiteDefect(true.type, true.name, np.array(true.position), (0,), 0.2)
+    found = Opinion("m.pt", "gradient", 0.2, 0.1, defects=(listed,))
+    nothing = Opinion("n.pt", "gradient", 0.7, 0.1, defects=())
+    asked = replace(result, opinions=(nothing, found))
+    assert asked.opinion is found and asked.agrees is True
+    words = "; networks agree: 0.70 ± 0.10, no defect located, 0.20 ± 0.10, the same defect"
+    assert line(asked).endswith(words)
+    assert [one["defective"] for one in as_dict(asked)["networks"]] == [False, True]
+    assert replace(result, opinions=(nothing,)).agrees is False
 
 
 def test_undecided_structures_have_an_opinion_that_agrees_with_nothing():

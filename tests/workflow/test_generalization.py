@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+from .conftest import TINY
+
 
 @pytest.mark.slow
 def test_beyond_the_table(clone):
@@ -60,3 +62,27 @@ def test_beyond_the_table(clone):
     page = (results / "report.html").read_text()
     for plot in ("generalization", "concentration", "rattle", "splits", "confusion"):
         assert f"results/plots/{plot}.svg" in page
+
+
+@pytest.mark.slow
+def test_lists_of_defects_of_all_test_structures(clone):
+    clone.configure(
+        **TINY,
+        poolings=["sites"],
+        convolutions=["smooth"],
+        graph={"radius": 5.0, "max_neighbors": None},
+        structures={"displacements": ["none", {"model": "static", "sigma": 0.03}]},
+        shards=1,
+    )
+    done = clone.run("results/defect_lists.csv", "--configfile", "my.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = pd.read_csv(clone.folder / "results/defect_lists.csv")
+    assert set(table["pooling"]) == {"sites"} and set(table["defect"]) == set(TINY["defects"])
+    assert set(table["displacements"]) == {"all", "none", "static 0.03 Å"}
+    assert (table.loc[table["displacements"] == "all", "n_hosts"] == 16).all()
+    again = clone.run("-n", "beyond", "--configfile", "my.yaml")
+    assert "compare_defect_lists" not in again.stdout and "list_defects" not in again.stdout
+    clone.configure(**TINY)
+    done = clone.run("-n", "results/defect_lists.csv", "--configfile", "my.yaml")
+    assert done.returncode != 0
+    assert "poolings: networks list defects only with a class" in done.stdout + done.stderr

@@ -170,8 +170,8 @@ class Networks(UnseenNetworks):
     """Networks of a run as a method: the score is the mean probability.
 
     Those with a class for every site list defects (`evaluation.site_defects`), which are judged as
-    the lattice's are. Of others the most defective site is judged, and they name no types. The
-    confidence is that of the likelier verdict; its order is that of the entropy.
+    the lattice's are; their score is 1 where they list any. Of others the most defective site is
+    judged, and they name no types. The confidence is the probability of the verdict.
     """
 
     def __call__(self, one: DefectStructure) -> Answer:
@@ -179,16 +179,17 @@ class Networks(UnseenNetworks):
         found = self.answer(one, one.formula)
         if found is None:
             return Answer(reason="no graph can be made of it")
+        probability = found.probability
         if found.classes is None:
             belongs = any(found.atom in label.atoms for label in one.defects)
-            called, judged = "", Judgment(float(belongs))
+            score, judged = probability, Judgment(float(belongs))
+            called = DEFECTIVE if score > 0.5 else PRISTINE
         else:
             listed = site_defects(one.atoms, found.classes)
-            called, judged = _called(listed), judgment(one.atoms, one.defects, listed)
-        probability = found.probability
-        verdict = (called or DEFECTIVE) if probability > 0.5 else PRISTINE
-        sure = max(probability, 1 - probability)
-        return Answer(probability, judged, verdict, sure, found.seconds)
+            score, judged = float(bool(listed)), judgment(one.atoms, one.defects, listed)
+            called = _called(listed) or PRISTINE
+        sure = probability if score > 0.5 else 1 - probability
+        return Answer(score, judged, called, sure, found.seconds)
 
 
 def told(table: Mapping[str, tuple[float, int, float, str]], one: DefectStructure) -> Answer:

@@ -162,8 +162,9 @@ def network_answers(
     """Answers of the networks of a run that did not train on a cell's host, one row a cell.
 
     The probability is the mean over these networks. Those with a class for every site list defects
-    (`evaluation.site_defects`), which are judged as the lattice's are. Of others the site with
-    the highest mean score is judged, and types are not known.
+    (`evaluation.site_defects`), which are judged as the lattice's are; their probability is 1 where
+    they list any, else 0. Of others the site with the highest mean score is judged, and types are
+    not known.
 
     Parameters
     ----------
@@ -186,11 +187,13 @@ def network_answers(
                 f"real.path: no graph can be made of {name} in {cell.set}: {why}; take it out"
             )
         if answer.classes is None:
+            probability = answer.probability
             judged = Judgment(float(_belongs(cell, answer.atom)))
         else:
             found = site_defects(unlabeled(cell.atoms).atoms, answer.classes)
+            probability = float(bool(found))
             judged = judgment(cell.atoms, cell.defects, found)
-        rows.append(_row(cell, answer.probability, judged))
+        rows.append(_row(cell, probability, judged))
     return pd.DataFrame(rows, columns=list(ANSWERS))
 
 

@@ -65,6 +65,13 @@ class Opinion:
     note: str = ""
     defects: tuple[SiteDefect, ...] | None = None
 
+    @property
+    def defective(self) -> bool | None:
+        """Verdict: whether there are defects, or the probability is above 0.5; None without any."""
+        if self.probability is None:
+            return None
+        return self.probability > 0.5 if self.defects is None else bool(self.defects)
+
 
 class Networks:
     """Trained networks of a model file, and the settings of their graphs.

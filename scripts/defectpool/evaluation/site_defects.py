@@ -7,6 +7,9 @@ antisite or a substitution of what is missing, one at no such place an interstit
 without an atom beside neighbors of a vacancy is the vacancy. An atom that is where its peers expect
 it is no defect after all, but was perhaps flagged because of one beside it, and is treated as a
 neighbor of a vacancy. The lattice of the host is not needed.
+
+Networks with a class for every site call a structure defective if this list is not empty. Peers
+have to confirm a defect, so sites with a low probability can be asked, too.
 """
 
 from __future__ import annotations
@@ -29,10 +32,10 @@ if TYPE_CHECKING:
 
 VACANCY = DEFECT_TYPES.index("vacancy") + 1
 
-# A structure has defects if a site belongs to one with a probability above the first; then sites
-# above the second are looked at as well.
-DEFECTIVE = 0.5
+# Sites that belong to a defect with a probability above the first are looked at. Where no site has
+# a peer that could confirm a defect, the probability has to be above the second.
 SUSPECT = 0.05
+UNCONFIRMED = 0.5
 
 # Two atoms, seen from a site and from its peer, are on the same place if nearer than this (Å).
 SAME_PLACE = 1.0
@@ -69,11 +72,12 @@ class SiteDefect:
     type
         vacancy, antisite, substitution or interstitial.
     name
-        As pymatgen writes it, v_Mo, S_Mo, Li_i; the element of the atom alone, S, where its
-        neighbors have no peers.
+        As pymatgen writes it, v_Mo, S_Mo, Li_i; where no neighbor has a peer, the element of the
+        atom alone, S, or v.
     position
         Å, [3]; its place, as neighbors and their peers tell, from which its atom may have moved; of
-        an interstitial, and where no neighbor has a peer, that of the atom.
+        an interstitial, and where no neighbor has a peer, that of the atom. Of a vacancy v that of
+        the site that is surest to be beside it.
     atoms
         Rows of its atom, or of the sites that lack the vacancy's.
     probability
@@ -122,7 +126,7 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
         Foreign atoms by their rows, then vacancies.
     """
     belongs = 1 - probabilities[:, 0]
-    if belongs.max(initial=0.0) <= DEFECTIVE:
+    if belongs.max(initial=0.0) <= SUSPECT:
         return ()
     classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
     # a vacancy has a neighbor that the networks take for one
@@ -131,6 +135,7 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     found = [
         SiteDefect(*named, around.near_atom(places[row], row), (row,), float(belongs[row]))
         for row, named in names.items()
+        if _known(places[row]) or belongs[row] > UNCONFIRMED
     ]
     held = [place for place in places.values() if place]
     for place in _lacking(around, np.flatnonzero(around.classes == VACANCY).tolist(), held):
@@ -144,7 +149,7 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
         elif there not in places and (named := _foreign(around, there, place)):
             where = around.near_atom(place, there)
             found.append(SiteDefect(*named, where, (there,), probability))
-    return tuple(found)
+    return tuple(found) or _unconfirmed_vacancy(around, belongs, beside)
 
 
 class Surroundings:
@@ -287,6 +292,24 @@ class Surroundings:
             return None
         position, itself = self.atoms.positions[site], frozenset({site})
         return [Place(position + vector, number, itself) for number, vector in found]
+
+
+def _known(place: Place | None) -> bool:
+    """Whether peers tell what an atom replaces, or that it replaces nothing."""
+    return place is None or place.number > 0
+
+
+def _unconfirmed_vacancy(
+    around: Surroundings, belongs: NDArray[np.float64], beside: frozenset[int]
+) -> tuple[SiteDefect, ...]:
+    """Vacancy beside sites without peers, as in a single cell, that are taken for neighbors."""
+    alone = (row for row in sorted(beside) if belongs[row] > UNCONFIRMED)
+    sites = tuple(row for row in alone if around.missing(row) is None)
+    if not sites:
+        return ()
+    surest = max(sites, key=lambda row: belongs[row])
+    position = np.asarray(around.atoms.positions[surest])
+    return (SiteDefect("vacancy", "v", position, sites, float(belongs[surest])),)
 
 
 def _longest_bond(atoms: Atoms, pristine: NDArray[np.bool_]) -> float:

@@ -91,17 +91,17 @@ class Result:
     def opinion(self) -> Opinion | None:
         """Opinion of the model that is surest of a defect; None without any answer.
 
-        Models are trained for one type of defect each, so one that sees a defect is enough.
+        Models may be trained for one type of defect each, so one that sees a defect is enough.
         """
         answers = [one for one in self.opinions if one.probability is not None]
-        return max(answers, key=lambda one: one.probability or 0.0, default=None)
+        return max(answers, key=lambda one: (one.defective, one.probability), default=None)
 
     @property
     def agrees(self) -> bool | None:
         """Whether that model agrees with the verdict; None if either of the two has none."""
-        if self.opinion is None or self.opinion.probability is None or self.verdict == UNDECIDED:
+        if self.opinion is None or self.verdict == UNDECIDED:
             return None
-        return (self.opinion.probability > 0.5) == (self.verdict == DEFECTIVE)
+        return self.opinion.defective == (self.verdict == DEFECTIVE)
 
     def same_defects(self, opinion: Opinion) -> bool | None:
         """Whether networks and lattice list the same defects; None if either of them has no list.

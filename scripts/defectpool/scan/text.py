@@ -70,9 +70,10 @@ def as_dict(result: Result) -> dict[str, Any]:
         path, frame, atoms, verdict, reason, host (formula, symmetry, residual in Å), margin,
         defects (type, name, position in Å, atoms, distance moved in Å, score), complexes (name,
         members, distances in Å) and events; networks (model, method, probability and its spread,
-        rows of the sites with the highest score, note, defects and whether they are those of the
-        lattice), one for each model; probability and probability_spread of the model that is
-        surest of a defect, whether it agrees, and whether its defects do.
+        whether they call it defective, rows of the sites with the highest score, note, defects and
+        whether they are those of the lattice), one for each model; probability and
+        probability_spread of the model that is surest of a defect, whether it agrees, and whether
+        its defects do.
     """
     finding = result.finding
     defects, complexes = (finding.defects, finding.complexes) if finding else ((), ())
@@ -162,6 +163,7 @@ def _opinion(opinion: Opinion) -> dict[str, Any]:
         "method": opinion.method,
         "probability": _number(opinion.probability),
         "probability_spread": _number(opinion.spread),
+        "defective": opinion.defective,
         "sites": list(opinion.sites),
         "note": opinion.note,
         "defects": None
