@@ -11,8 +11,9 @@ from defectpool.batching.cpu_dataset import CPUDataset
 from defectpool.batching.dataset import cpu_dataset
 from defectpool.batching.neighbor_dataset import NeighborDataset
 from defectpool.batching.neighbor_lists import Distances, blocks_of
+from defectpool.batching.sparse import SparseRows
 from defectpool.config import NetworkSettings
-from defectpool.network import cgcnn, compiled
+from defectpool.network import cgcnn, compiled, convolutions
 from defectpool.network.elementary import exp2, log2_1p
 from defectpool.network.initial import initial_network
 from defectpool.network.message_kernels import kernels
@@ -176,6 +177,47 @@ def test_functions_of_float32():
         exp2(1.0)
     with pytest.raises(NotImplementedError):
         log2_1p(1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gates_of_messages_are_the_plain_ones(dtype, monkeypatch):
+    """Beyond a block, and where numbers are large, without numba and as autograd tells."""
+    random = torch.Generator().manual_seed(0)
+    m, width = compiled.TOGETHER + 3, 5
+    z = 10 * torch.randn(m, 2 * width, generator=random, dtype=dtype)
+    z[0], z[1], z[2, 1] = 300.0, -300.0, torch.nan
+    scale, shift = torch.randn(2, 2 * width, generator=random, dtype=dtype)
+    weight = torch.randn(m, width, generator=random, dtype=dtype)
+    fast, slopes = convolutions._gates(z.clone(), scale, shift)
+    gradient = convolutions._gates_gradient(slopes, weight)
+    monkeypatch.setattr(convolutions, "kernel_maker", lambda: None)
+    plain, same = convolutions._gates(z.clone(), scale, shift)
+    # torch's softplus of more than 20 is its argument
+    alike = {"rtol": 1e-9, "atol": 1e-12} if dtype == torch.float64 else {}
+    torch.testing.assert_close(fast, plain, equal_nan=True, **alike)
+    torch.testing.assert_close(slopes, same, equal_nan=True, **alike)
+    expected = convolutions._gates_gradient(same, weight)
+    torch.testing.assert_close(gradient, expected, equal_nan=True, **alike)
+    before = (scale * z + shift).requires_grad_()
+    gate, core = before.chunk(2, dim=1)
+    (weight * gate.sigmoid() * torch.nn.functional.softplus(core)).sum().backward()
+    torch.testing.assert_close(gradient, before.grad, equal_nan=True)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_compiled_transposition_is_that_of_scipy(weighted):
+    random = np.random.default_rng(0)
+    offset = torch.from_numpy(np.cumsum([0, 3, 0, 7, 5, 0]).astype(np.int32))
+    index = torch.from_numpy(random.integers(4, size=15).astype(np.int32))
+    rows = SparseRows(index, offset, torch.rand(15) if weighted else None)
+    fast, plain = rows._counting_sort(6), rows._sorted_by_scipy(6)
+    for ours, theirs in zip(vars(fast).values(), vars(plain).values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    dense = torch.rand(5, 3)
+    whole = torch.zeros(6, 5)
+    weight = rows.weight if weighted else torch.ones(15)
+    whole.index_put_((index.long(), torch.arange(5).repeat_interleave(offset.diff())), weight, True)
+    torch.testing.assert_close(fast @ dense, whole @ dense)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

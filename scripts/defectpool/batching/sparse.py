@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +58,17 @@ class SparseRows:
 
     def _counting_sort(self, columns: int) -> SparseRows:
         """Transpose on a CPU, in a time linear in the number of entries."""
+        sort = _compiled_sort()
+        if sort is None:
+            return self._sorted_by_scipy(columns)
+        rows, offset = torch.empty_like(self.index), self.index.new_zeros(columns + 1)
+        weight = None if self.weight is None else torch.empty_like(self.weight)
+        values = [one.numpy() for one in (self.weight, weight) if one is not None]
+        arrays = [one.numpy() for one in (self.index, self.offset, offset, rows)]
+        sort(*arrays, *(values or [_NOTHING] * 2))
+        return SparseRows(rows, offset, weight)
+
+    def _sorted_by_scipy(self, columns: int) -> SparseRows:
         from scipy.sparse import csr_array
 
         weight = torch.ones(len(self.index)) if self.weight is None else self.weight
@@ -66,6 +80,19 @@ class SparseRows:
             torch.from_numpy(matrix.indptr),
             None if self.weight is None else torch.from_numpy(matrix.data),
         )
+
+
+_NOTHING = np.empty(0, np.float32)
+
+
+@cache
+def _compiled_sort() -> Callable[..., None] | None:
+    """Return the compiled transposition, or None without numba."""
+    try:
+        from defectpool.batching.pair_kernels import transpose
+    except ImportError:
+        return None
+    return cast("Callable[..., None]", transpose)
 
 
 class SparseSum(torch.autograd.Function):

@@ -140,6 +140,36 @@ def _in_threads(jobs: list[Callable[[], None]]) -> None:
         list(_workers(threads).map(lambda job: job(), jobs))
 
 
+# Messages of a block, where none of them is a sum over others.
+TOGETHER = 1024
+
+
+def gated(z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Return sigmoid * softplus of the halves of scale * z + shift, [m, F].
+
+    z, [m, 2 F], becomes its derivatives with respect to scale * z + shift.
+    """
+    out = z.new_empty(len(z), z.shape[1] // 2)
+    _of_each_message("gated", z, scale, shift, out)
+    return out
+
+
+def gated_gradient(slopes: Tensor, gradient: Tensor) -> Tensor:
+    """Return these derivatives times the gradient of the messages, [m, 2 F]."""
+    out = torch.empty_like(slopes)
+    _of_each_message("gated_gradient", slopes, gradient.contiguous(), out)
+    return out
+
+
+def _of_each_message(name: str, first: Tensor, *others: Tensor) -> None:
+    make, m = kernel_maker(), len(first)
+    assert make is not None
+    kernel = getattr(make(first.shape[1] // 2), name)
+    arrays = [one.numpy() for one in (first, *others)]
+    blocks = [(i, min(i + TOGETHER, m)) for i in range(0, m, TOGETHER)]
+    _in_threads([partial(kernel, *block, *arrays) for block in blocks])
+
+
 class GatedSum(torch.autograd.Function):
     r"""Sum over neighbors :math:`\sum_j c_{ij} \sigma(z_{ij,f}) \odot g(z_{ij,s})`, [n, F].
 

@@ -21,7 +21,14 @@ from torch.nn import functional as F
 from defectpool.batching.layer import Layer
 from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.batching.sparse import SparseSum
-from defectpool.network.compiled import GatedSum, NormalizedUpdate, message_statistics
+from defectpool.network.compiled import (
+    GatedSum,
+    NormalizedUpdate,
+    gated,
+    gated_gradient,
+    kernel_maker,
+    message_statistics,
+)
 
 Convolution = Callable[[int, int], nn.Module]
 
@@ -63,8 +70,6 @@ class Gated(nn.Module):
         self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
         self.bn1 = nn.BatchNorm1d(2 * width)
         self.bn2 = nn.BatchNorm1d(width)
-        sign = torch.cat([torch.ones(width), -torch.ones(width)])
-        self.register_buffer("sign", sign, persistent=False)
 
     def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
         """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
@@ -105,7 +110,7 @@ class Gated(nn.Module):
         bn1, bn2, statistics = self.bn1, self.bn2, self._statistics()
         out = _Gated.apply(
             x, u, self.fc_full.weight, self.fc_full.bias,
-            bn1.weight, bn1.bias, bn2.weight, bn2.bias, self.sign, layer, bn1.eps, statistics,
+            bn1.weight, bn1.bias, bn2.weight, bn2.bias, layer, bn1.eps, statistics,
         )  # fmt: skip
         self._update(statistics, layer.edges, layer.sites)
         return out
@@ -133,8 +138,8 @@ class _Gated(torch.autograd.Function):
     - sites and distances are projected before they are gathered, and one embedding bag is T;
     - the mean of z is that of the table, and is taken off there, so messages come out centered; the
       variance is :math:`\sum_r t_r q_r` with :math:`q = T^T (p z)`, which the gradient needs too;
-    - the sign of the second half is turned, s = sigmoid(-z_s), so that one sigmoid serves both:
-      softplus(z_s) = -log(s), with the derivative 1 - s;
+    - the derivatives of sigmoid * softplus are made with them, by one compiled loop on a CPU, and
+      are all that is kept of the messages;
     - the gradient g of the messages is only ever needed as :math:`T^T g`, since the sums over
       messages in the gradient of batch normalization are
       :math:`\sum_m g_m z_m = \sum_r t_r (T^T g)_r`, and the rest of it follows from q.
@@ -143,7 +148,7 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, u: Tensor, weight: Tensor, bias: Tensor, gamma1: Tensor,
-        beta1: Tensor, gamma2: Tensor, beta2: Tensor, sign: Tensor, layer: Layer, eps: float,
+        beta1: Tensor, gamma2: Tensor, beta2: Tensor, layer: Layer, eps: float,
         statistics: list[Tensor],
     ) -> Tensor:  # fmt: skip
         """Return rows out; an empty list of statistics is filled with those of the batch."""
@@ -167,11 +172,9 @@ class _Gated(torch.autograd.Function):
             z = layer.lookup @ table
             q = table.new_empty(0)
         deviation1 = (variance1 + eps).rsqrt()
-        scale = gamma1 * deviation1 * sign
-        s = torch.addcmul(beta1 * sign, z, scale, out=z).sigmoid_()
-        # beyond the smallest number the softplus would become infinite
-        log = s[:, width:].clamp_min(torch.finfo(s.dtype).tiny).log_()
-        y = (layer.total @ (log * s[:, :width])).neg_()
+        scale = gamma1 * deviation1
+        message, slopes = _gates(z, scale, beta1)
+        y = layer.total @ message
         mean2 = layer.row_share @ y if training else statistics[2]
         y -= mean2
         variance2 = layer.row_share @ y.square() if training else statistics[3]
@@ -180,16 +183,16 @@ class _Gated(torch.autograd.Function):
         out = F.softplus(out.add_(x.index_select(0, layer.parent)))
         if training:
             statistics += [mean1, variance1, mean2, variance2]
-        ctx.layer, ctx.training, ctx.sign = layer, training, sign
+        ctx.layer, ctx.training = layer, training
         ctx.save_for_backward(
-            x, u, both, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out
+            x, u, both, table, q, slopes, scale, deviation1, y, deviation2, gamma2, out
         )
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of all inputs that have one."""
-        x, u, both, table, q, s, log, scale, deviation1, y, deviation2, gamma2, out = (
+        x, u, both, table, q, slopes, scale, deviation1, y, deviation2, gamma2, out = (
             ctx.saved_tensors
         )
         layer: Layer = ctx.layer
@@ -206,14 +209,11 @@ class _Gated(torch.autograd.Function):
             d_y -= layer.row_share[:, None] * torch.addcmul(
                 factor * d_beta2, y, factor * deviation2 * d_gamma2
             )
-        # sums and gates: y = -sum(log(s_s) s_f)
-        d_message = layer.total_transposed @ d_y.neg_()
-        d_s = torch.empty_like(s)
-        torch.mul(d_message, s[:, :width], out=d_s[:, width:])
-        torch.mul(d_s[:, width:], log, out=d_s[:, :width])
-        d_s.addcmul_(d_s, s, value=-1)
+        # sums and gates
+        d_message = layer.total_transposed @ d_y
+        d_z = _gates_gradient(slopes, d_message)
         # first batch norm, and the gather
-        d_table = layer.lookup_transposed @ d_s
+        d_table = layer.lookup_transposed @ d_z
         total = d_table[2 * n :].sum(0)  # each message has one distance
         product = (d_table * table).sum(0)
         if ctx.training:
@@ -225,9 +225,38 @@ class _Gated(torch.autograd.Function):
         d_both = (sites.T @ x).unflatten(0, (2, 2 * width)).transpose(0, 1).flatten(1)
         d_weight = torch.cat([d_both, distances.T @ u], 1)
         return (
-            d_x, None, d_weight, distances.sum(0), product * deviation1 * ctx.sign,
-            total * ctx.sign, d_gamma2, d_beta2, None, None, None, None,
+            d_x, None, d_weight, distances.sum(0), product * deviation1, total, d_gamma2, d_beta2,
+            None, None, None,
         )  # fmt: skip
+
+
+def _gates(z: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Sigmoid * softplus of the halves of scale * z + shift, [m, F], and derivatives, [m, 2 F].
+
+    The memory of z is used again.
+    """
+    if _is_compiled(z):
+        return gated(z, scale, shift), z
+    gate, core = torch.addcmul(shift, z, scale, out=z).chunk(2, dim=1)
+    softplus, slope = F.softplus(core), core.sigmoid()
+    gate.sigmoid_()
+    message = gate * softplus
+    torch.mul(gate, slope, out=core)
+    torch.addcmul(message, message, gate, value=-1, out=gate)
+    return message, z
+
+
+def _gates_gradient(slopes: Tensor, gradient: Tensor) -> Tensor:
+    """Derivatives of `_gates` times the gradient of the messages, [m, 2 F]."""
+    if _is_compiled(slopes):
+        return gated_gradient(slopes, gradient)
+    halves = slopes.unflatten(1, (2, gradient.shape[1]))
+    return (halves * gradient[:, None]).flatten(1)
+
+
+def _is_compiled(z: Tensor) -> bool:
+    """Whether loops over messages are compiled: on a CPU, with numba."""
+    return z.device.type == "cpu" and kernel_maker() is not None
 
 
 def _messages(targets: Tensor, sources: Tensor, distances: Tensor, layer: Layer) -> Tensor:

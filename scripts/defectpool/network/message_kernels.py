@@ -171,6 +171,37 @@ def kernels(width: int) -> SimpleNamespace:
                 d_bias[f] += out[2 * i * both + f]
 
     @compiled
+    def gated(first: Any, last: Any, z: Any, scale: Any, shift: Any, out: Any) -> None:
+        """Write sigmoid * softplus of the halves of scale * z + shift, and to z the derivatives.
+
+        They are those of messages that are made already, with respect to scale * z + shift.
+        """
+        number = z.dtype.type
+        one, zero, most = number(1), number(0), number(MOST)
+        ln2, log2_e = number(LN2), number(LOG2_E)
+        for m in range(first, last):
+            for f in range(width):
+                x = (scale[f] * z[m, f] + shift[f]) * log2_e
+                y = (scale[width + f] * z[m, width + f] + shift[width + f]) * log2_e
+                down = exp2(within(-x, -most, most))
+                low = exp2(-within(abs(y), -most, most))
+                a, b = one + down, one + low
+                inverse = one / (a * b)
+                sigmoid = b * inverse
+                gate = sigmoid * (((zero if zero > y else y) + log2_1p(low)) * ln2)
+                out[m, f] = gate
+                z[m, f] = gate * (down * sigmoid)
+                z[m, width + f] = sigmoid * ((low if zero > y else one) * (a * inverse))
+
+    @compiled
+    def gated_gradient(first: Any, last: Any, slopes: Any, gradient: Any, out: Any) -> None:
+        """Write the derivatives of `gated` times the gradient of what it wrote."""
+        for m in range(first, last):
+            for f in range(width):
+                out[m, f] = slopes[m, f] * gradient[m, f]
+                out[m, width + f] = slopes[m, width + f] * gradient[m, f]
+
+    @compiled
     def neighbor_sums(
         first: Any, last: Any, offset: Any, other: Any, share: Any, site_share: Any, x: Any,
         out: Any,
@@ -230,6 +261,8 @@ def kernels(width: int) -> SimpleNamespace:
     return SimpleNamespace(
         gate=gate,
         gate_gradient=gate_gradient,
+        gated=gated,
+        gated_gradient=gated_gradient,
         neighbor_sums=neighbor_sums,
         update=update,
         update_gradient=update_gradient,
