@@ -138,6 +138,16 @@ def test_an_antisite_whose_neighbors_are_taken_for_it():
     same([found], labels, atoms)
 
 
+def test_an_interstitial_beside_a_flagged_atom_of_its_element():
+    """Both stand where peers expect one of them, the nearer one."""
+    beside = layer().positions[36] + [0.0, 0.4, 1.2]
+    assert layer().symbols[36] == "Mo"
+    atoms, labels = with_defects(layer(), added=[("Mo", beside)])
+    probabilities = certain(atoms, labels)
+    probabilities[36] = [0.1, 0.0, 0.9, 0.0, 0.0]
+    same(site_defects(atoms, probabilities), labels, atoms)
+
+
 @pytest.mark.parametrize("share", [0.35, 0.45])
 @pytest.mark.parametrize("kept", [0, 1])
 def test_a_foreign_atom_between_two_places(kept, share):

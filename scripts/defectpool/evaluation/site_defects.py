@@ -15,7 +15,7 @@ have to confirm a defect, so sites with a low probability can be asked, too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -327,7 +327,7 @@ def _foreign_atoms(
     """Surroundings, and by their rows the places of foreign atoms, and their types and names.
 
     An atom that its peers expect where it is becomes a neighbor of a vacancy: it may have been
-    flagged because of an antisite beside it.
+    flagged because of an antisite beside it. Of several at one place only the nearest is expected.
     """
     while True:
         around = Surroundings(atoms, classes)
@@ -339,8 +339,24 @@ def _foreign_atoms(
         names = {row: named for row, named in told.items() if named}
         if len(names) == len(told):
             return around, places, names
+        expected = {row: place for row, place in places.items() if place and row not in names}
         classes = classes.copy()
-        classes[[row for row in told if row not in names]] = VACANCY
+        classes[_nearest_of_each_place(around, expected)] = VACANCY
+
+
+def _nearest_of_each_place(around: Surroundings, places: Mapping[int, Place]) -> list[int]:
+    """Rows of the atoms to which no other one with the same place is nearer."""
+    positions = around.atoms.positions
+
+    def apart(row: int) -> float:
+        return float(np.linalg.norm(around.near_atom(places[row], row) - positions[row]))
+
+    chosen: list[int] = []
+    for row in sorted(places, key=lambda row: (apart(row), row)):
+        others = [places[one] for one in chosen]
+        if not around.within(others, places[row].position, SAME_PLACE):
+            chosen.append(row)
+    return chosen
 
 
 def _foreign(around: Surroundings, row: int, place: Place | None) -> tuple[str, str] | None:
