@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
-from defectpool.lattice.geometry import PeriodicTree
+from defectpool.lattice.geometry import PeriodicTree, reduced_cell, shortest
 from defectpool.lattice.naming import defect_name, symbol
 from defectpool.structures.defect_labels import DEFECT_TYPES, FIRST_SHELL
 
@@ -152,6 +153,28 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     return tuple(found) or _unconfirmed_vacancy(around, belongs, beside)
 
 
+@dataclass(frozen=True, eq=False)
+class Neighborhoods:
+    """Neighbors of some sites, one site after the other.
+
+    Attributes
+    ----------
+    rows, first
+        The sites, [sites], and where their neighbors begin.
+    owner, numbers, vectors
+        Site, as an index into `rows`, element (0: foreign) and vector of each neighbor.
+    inside
+        Whether a neighbor counts as missing.
+    """
+
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    inside: NDArray[np.bool_]
+
+
 class Surroundings:
     """Neighbors of each site and of its peers, a site of the same element that is not foreign.
 
@@ -168,7 +191,9 @@ class Surroundings:
         self.radius = REACH * _longest_bond(atoms, classes == 0)
         cell, reach = atoms.cell.array, self.radius + SAME_PLACE
         self.tree = PeriodicTree(atoms.positions, cell, atoms.pbc, reach)
+        self.reduced, _ = reduced_cell(cell, atoms.pbc)
         self._missing: dict[int, list[Place] | None] = {}
+        self._of_peers: dict[int, Neighborhoods] = {}
         self._neighbors: dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
 
     def place(self, point: NDArray[np.float64], reach: float) -> Place | None:
@@ -205,10 +230,8 @@ class Surroundings:
         return row if distances[row] <= SAME_PLACE else None
 
     def shortest(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shortest periodic images of vectors in Å, [n, 3]."""
-        from ase.geometry import find_mic
-
-        return np.asarray(find_mic(vectors, self.atoms.cell, self.atoms.pbc)[0])
+        """Shortest periodic images of vectors in Å, [n, 3]; exact for short ones."""
+        return shortest(vectors, self.reduced, self.atoms.pbc)
 
     def within(
         self, places: Sequence[Place], point: NDArray[np.float64], reach: float
@@ -271,27 +294,46 @@ class Surroundings:
     def _find_missing(self, site: int) -> list[Place] | None:
         numbers, vectors = self.neighbors(site)
         numbers, vectors = numbers[numbers > 0], vectors[numbers > 0]
-        inside = np.linalg.norm(vectors, axis=1) <= self.radius
-        best, found = (np.inf, np.inf), None
-        for peer in self.peers[int(self.numbers[site])]:
-            if peer == site:
-                continue
-            of_peer, there = self.neighbors(peer)
-            apart = np.linalg.norm(vectors[:, None] - there[None], axis=2)
-            apart[numbers[:, None] != of_peer[None]] = np.inf
-            own = apart.min(axis=1, initial=np.inf)[inside]
-            alone = apart.min(axis=0, initial=np.inf) > SAME_PLACE
-            alone &= np.linalg.norm(there, axis=1) <= self.radius
-            same = own <= SAME_PLACE
-            unlike = alone.sum() + (~same).sum() + BESIDE * (self.classes[peer] == VACANCY)
-            fit = (float(unlike), float(np.square(own[same]).sum()))
-            if fit < best and 2 * same.sum() >= len(same):
-                best = fit
-                found = list(zip(of_peer[alone].tolist(), there[alone], strict=True))
-        if found is None:
+        peers = self.of_peers(int(self.numbers[site]))
+        if not len(peers.rows):
             return None
+        apart = cdist(vectors, peers.vectors, "sqeuclidean")
+        apart[numbers[:, None] != peers.numbers] = np.inf
+        inside = np.linalg.norm(vectors, axis=1) <= self.radius
+        own = np.minimum.reduceat(apart[inside], peers.first, axis=1)
+        same = own <= SAME_PLACE**2
+        alone = (apart.min(axis=0, initial=np.inf) > SAME_PLACE**2) & peers.inside
+        unlike = np.add.reduceat(alone.astype(float), peers.first) + (~same).sum(axis=0)
+        unlike += BESIDE * (self.classes[peers.rows] == VACANCY)
+        unlike[(peers.rows == site) | (2 * same.sum(axis=0) < len(same))] = np.inf
+        best = np.lexsort((np.where(same, own, 0).sum(axis=0), unlike))[0]
+        if not np.isfinite(unlike[best]):
+            return None
+        of_best = alone & (peers.owner == best)
         position, itself = self.atoms.positions[site], frozenset({site})
-        return [Place(position + vector, number, itself) for number, vector in found]
+        return [
+            Place(position + vector, number, itself)
+            for number, vector in zip(
+                peers.numbers[of_best].tolist(), peers.vectors[of_best], strict=True
+            )
+        ]
+
+    def of_peers(self, number: int) -> Neighborhoods:
+        """Neighborhoods of the peers of an element, but for those without neighbors."""
+        if number not in self._of_peers:
+            around = {row: self.neighbors(row) for row in self.peers[number]}
+            around = {row: one for row, one in around.items() if len(one[0])}
+            sizes = [len(numbers) for numbers, _ in around.values()]
+            vectors = np.concatenate([np.empty((0, 3)), *(one for _, one in around.values())])
+            self._of_peers[number] = Neighborhoods(
+                np.array(list(around), dtype=int),
+                np.cumsum([0, *sizes])[:-1],
+                np.repeat(np.arange(len(sizes)), sizes),
+                np.concatenate([np.empty(0, int), *(one for one, _ in around.values())]),
+                vectors,
+                np.linalg.norm(vectors, axis=1) <= self.radius,
+            )
+        return self._of_peers[number]
 
 
 def _known(place: Place | None) -> bool:
