@@ -138,6 +138,15 @@ def test_an_antisite_whose_neighbors_are_taken_for_it():
     same([found], labels, atoms)
 
 
+@pytest.mark.parametrize("species", ["Se", "W"])
+def test_a_foreign_atom_that_is_taken_for_a_neighbor_of_a_vacancy(species):
+    """The sites around it lack what it replaces, and no other site of its element is like it."""
+    atoms, labels = with_defects(layer(), foreign={36: species})
+    probabilities = certain(atoms, [])
+    probabilities[36] = [0.2, 0.8, 0.0, 0.0, 0.0]
+    same(site_defects(atoms, probabilities), labels, atoms)
+
+
 def test_an_interstitial_beside_a_flagged_atom_of_its_element():
     """Both stand where peers expect one of them, the nearer one."""
     beside = layer().positions[36] + [0.0, 0.4, 1.2]

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SUSPECT = 0.05
 UNCONFIRMED = 0.5
 
+ANTISITE = DEFECT_TYPES.index("antisite") + 1
+
 # A foreign atom stands at most so far from the place of the atom that it replaces (Å).
 OFF_PLACE = 1.5
 
@@ -84,6 +86,7 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     if belongs.max(initial=0.0) <= SUSPECT:
         return ()
     classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
+    classes = _with_atoms_out_of_place(atoms, classes)
     # a vacancy has a neighbor that the networks take for one
     beside = frozenset(np.flatnonzero(classes == VACANCY).tolist())
     around, places, names = _foreign_atoms(atoms, classes)
@@ -123,6 +126,26 @@ def _unconfirmed_vacancy(
     surest = max(sites, key=lambda row: belongs[row])
     position = np.asarray(around.atoms.positions[surest])
     return (SiteDefect("vacancy", "v", position, sites, float(belongs[surest])),)
+
+
+def _with_atoms_out_of_place(atoms: Atoms, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Classes, in which an atom taken for a neighbor of a vacancy may be the antisite itself.
+
+    It is if no peer is like it, and if the sites around it lack another element where it is.
+    """
+    around = Surroundings(atoms, classes)
+    beside = np.flatnonzero(classes == VACANCY).tolist()
+    rows = [row for row in beside if around.missing(row) is None]
+    if not rows:
+        return classes
+    foreign = classes.copy()
+    foreign[rows] = ANTISITE
+    around = Surroundings(atoms, foreign)
+    for row in rows:
+        place = around.place(atoms.positions[row], OFF_PLACE)
+        if place is None or place.number in (0, int(atoms.numbers[row])):
+            foreign[row] = VACANCY
+    return foreign
 
 
 def _foreign_atoms(
