@@ -200,6 +200,25 @@ def test_atoms_taken_for_foreign_ones_make_no_vacancy():
     assert site_defects(atoms, probabilities) == ()
 
 
+def test_in_a_random_alloy_low_probabilities_are_no_evidence():
+    """No surroundings are alike, so that something seems to be missing nearly everywhere."""
+    host = layer(4)
+    mixed, random = host.copy(), np.random.default_rng(0)
+    for symbol, other in (("Mo", "W"), ("Se", "Te")):
+        mixed.symbols[np.flatnonzero(random.random(48) < 0.5 * (host.symbols == symbol))] = other
+
+    def listed(cell, of_vacancy):
+        atoms, _ = with_defects(cell, vacancies=[24])
+        gap = find_mic(atoms.positions - host.positions[24], atoms.cell, atoms.pbc)[1]
+        probabilities = certain(atoms, [], sure=0.99)
+        probabilities[np.argsort(gap)[:6]] = [1 - of_vacancy, of_vacancy, 0.0, 0.0, 0.0]
+        return site_defects(atoms, probabilities)
+
+    assert listed(mixed, 0.3) == ()
+    assert listed(mixed, 0.8)
+    assert [one.name for one in listed(host, 0.3)] == ["v_Mo"]
+
+
 def test_without_peers_the_replaced_element_stays_open():
     atoms = Atoms("NaCl", [[0, 0, 0], [2.8, 0, 0]], cell=[6, 6, 6], pbc=True)
     probabilities = np.array([[0.9, 0.1, 0, 0, 0], [0.1, 0, 0, 0.9, 0]])

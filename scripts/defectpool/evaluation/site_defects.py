@@ -9,7 +9,8 @@ it is no defect after all, but was perhaps flagged because of one beside it, and
 neighbor of a vacancy. The lattice of the host is not needed.
 
 Networks with a class for every site call a structure defective if this list is not empty. Peers
-have to confirm a defect, so sites with a low probability can be asked, too.
+have to confirm a defect, so sites with a low probability can be asked, too. Where sites and their
+peers differ in more than a defect, one site has to be more likely defective than not.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from defectpool.structures.defect_labels import DEFECT_TYPES
 if TYPE_CHECKING:
     from ase import Atoms
 
-# Sites that belong to a defect with a probability above the first are looked at. Where no site has
-# a peer that could confirm a defect, the probability has to be above the second.
+# Sites that belong to a defect with a probability above the first are looked at. Where peers cannot
+# confirm a defect, the probability has to be above the second.
 SUSPECT = 0.05
 UNCONFIRMED = 0.5
 
@@ -107,7 +108,11 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
         elif there not in places and (named := _foreign(around, there, place)):
             where = around.near_atom(place, there)
             found.append(SiteDefect(*named, where, (there,), probability))
-    return tuple(found) or _unconfirmed_vacancy(around, belongs, beside)
+    if not found:
+        return _unconfirmed_vacancy(around, belongs, beside)
+    # what peers confirm where nothing is alike, as in an alloy, is no evidence
+    surest = max(one.probability for one in found)
+    return tuple(found) if around.ordered or surest > UNCONFIRMED else ()
 
 
 def _known(place: Place | None) -> bool:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,6 +136,15 @@ class Surroundings:
         if site not in self._missing:
             self._missing[site] = self._find_missing(site)
         return self._missing[site]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether sites are like their peers: at most one thing is missing at half of them.
+
+        Of the sites that were asked so far.
+        """
+        numbers = [inf if told is None else len(told) for told in self._missing.values()]
+        return not numbers or float(np.median(numbers)) <= 1
 
     def atom_at(self, place: Place) -> int | None:
         """Row of the atom at a place; None if there is none."""
