@@ -28,7 +28,7 @@ TINY = {
     "defects": ["vacancy"],
     "supercells": ["2x2"],
     "poolings": list(POOLINGS),
-    "training": {"epochs": 200, "folds": 2},
+    "training": {"epochs": 300, "folds": 2},
 }
 # A campaign polls every 20 s and more; a test has less patience.
 HASTE = (
