@@ -178,8 +178,8 @@ def _coverage(inputs: Inputs) -> str:
         "<p>Share of right verdicts among the answers that are left, against the share of all "
         "structures that they are. Curves begin with the most certain answers and end with a "
         "marker where there are no more. Confidence: of the lattice the lowest score of its "
-        "defects, 1 where it finds none; of a network the probability of its verdict, whose order "
-        "is that of the entropy; combined takes that of the method that answers.</p>"
+        "defects, 1 where it finds none; of a network its probability of its verdict; combined "
+        "takes that of the method that answers.</p>"
         "<p>Share of the structures that are answered while 99 % of these answers are right:</p>"
         f"<ul>{words}</ul>"
         f'<figure class="figure narrow">{inline_svg(inputs.coverage_plot)}</figure>'
