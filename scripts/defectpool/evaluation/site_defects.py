@@ -87,10 +87,10 @@ def site_defects(atoms: Atoms, probabilities: NDArray[np.float64]) -> tuple[Site
     if belongs.max(initial=0.0) <= SUSPECT:
         return ()
     classes = np.where(belongs > SUSPECT, probabilities[:, 1:].argmax(1) + 1, 0)
-    classes = _with_atoms_out_of_place(atoms, classes)
+    around = _with_atoms_out_of_place(Surroundings(atoms, classes))
     # a vacancy has a neighbor that the networks take for one
-    beside = frozenset(np.flatnonzero(classes == VACANCY).tolist())
-    around, places, names = _foreign_atoms(atoms, classes)
+    beside = frozenset(np.flatnonzero(around.classes == VACANCY).tolist())
+    around, places, names = _foreign_atoms(around)
     found = [
         SiteDefect(*named, around.near_atom(places[row], row), (row,), float(belongs[row]))
         for row, named in names.items()
@@ -133,47 +133,47 @@ def _unconfirmed_vacancy(
     return (SiteDefect("vacancy", "v", position, sites, float(belongs[surest])),)
 
 
-def _with_atoms_out_of_place(atoms: Atoms, classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Classes, in which an atom taken for a neighbor of a vacancy may be the antisite itself.
+def _with_atoms_out_of_place(around: Surroundings) -> Surroundings:
+    """Surroundings, in which an atom taken for a neighbor of a vacancy may be the antisite itself.
 
     It is if no peer is like it, and if the sites around it lack another element where it is.
     """
-    around = Surroundings(atoms, classes)
-    beside = np.flatnonzero(classes == VACANCY).tolist()
+    atoms, beside = around.atoms, np.flatnonzero(around.classes == VACANCY).tolist()
     rows = [row for row in beside if around.missing(row) is None]
     if not rows:
-        return classes
-    foreign = classes.copy()
+        return around
+    foreign = around.classes.copy()
     foreign[rows] = ANTISITE
     around = Surroundings(atoms, foreign)
     for row in rows:
         place = around.place(atoms.positions[row], OFF_PLACE)
         if place is None or place.number in (0, int(atoms.numbers[row])):
             foreign[row] = VACANCY
-    return foreign
+    return Surroundings(atoms, foreign)
 
 
 def _foreign_atoms(
-    atoms: Atoms, classes: NDArray[np.int64]
+    around: Surroundings,
 ) -> tuple[Surroundings, dict[int, Place | None], dict[int, tuple[str, str]]]:
     """Surroundings, and by their rows the places of foreign atoms, and their types and names.
 
     An atom that its peers expect where it is becomes a neighbor of a vacancy: it may have been
     flagged because of an antisite beside it. Of several at one place only the nearest is expected.
     """
+    atoms = around.atoms
     while True:
-        around = Surroundings(atoms, classes)
         places = {
             row: around.place(atoms.positions[row], OFF_PLACE)
-            for row in np.flatnonzero(classes > VACANCY).tolist()
+            for row in np.flatnonzero(around.classes > VACANCY).tolist()
         }
         told = {row: _foreign(around, row, place) for row, place in places.items()}
         names = {row: named for row, named in told.items() if named}
         if len(names) == len(told):
             return around, places, names
         expected = {row: place for row, place in places.items() if place and row not in names}
-        classes = classes.copy()
+        classes = around.classes.copy()
         classes[_nearest_of_each_place(around, expected)] = VACANCY
+        around = Surroundings(atoms, classes)
 
 
 def _nearest_of_each_place(around: Surroundings, places: Mapping[int, Place]) -> list[int]:
