@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+import llvmlite.binding as llvm
+from numba import config, njit
+
+# LLVM prefers vectors of half the width on processors of Intel with AVX-512, for fear of a lower
+# clock; these loops are a quarter faster with whole ones. What the user has set stands.
+if config.CPU_NAME is None and config.CPU_FEATURES is None:
+    config.CPU_NAME = llvm.get_host_cpu_name()
+    config.CPU_FEATURES = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
 
 # Contraction to fused multiply-add changes the last bit; nothing is added in another order.
 OPTIONS: dict[str, Any] = {
