@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Smaller values change no sum, but products with them are below the normal range of a float32, where
-# processors of Intel take a hundred times as long.
+# Smaller values change no sum, but products with them are below the normal range of a float32,
+# where processors of Intel take a hundred times as long.
 SMALLEST = 1e-20
 
 
