@@ -47,10 +47,10 @@ class Work:
 
 def operations(kernel: str, width: int, nearest: int) -> int:
     """Floating-point operations that a kernel spends on a pair of neighbors: two messages."""
-    messages = 2 * width * (2 * nearest + 4)
+    messages = 2 * width * (2 * nearest + 8)
     spread = 2 * width * (5 + 2 * nearest)
     of_pair = {
-        "neighbor_sums": 4 * 2 * width,
+        "neighbor_sums": 2 * 8 * width,
         "gate": messages + 2 * width * GATE,
         "gate_gradient": messages + 2 * width * GATE_GRADIENT + spread,
     }
@@ -66,12 +66,13 @@ def compiled_work(kernels: Iterable[str], pairs: int, sites: int, width: int, ne
     """
     table, of_pair = 4 * width, 5 + nearest
     numbers = {  # of a site and of a pair
-        "neighbor_sums": (width + 2 * table, 3),
+        "neighbor_sums": (4 * table, 3),
         "gate": (table + 2 * width, of_pair),
         "update": (3 * width, 0),
         "update_gradient": (4 * width, 0),
         "norm_gradient": (3 * width, 0),
-        "gate_gradient": (3 * table + width, of_pair),
+        "gate_gradient": (4 * table + width, of_pair),
+        "table_gradient": (3 * table, 0),
     }
     total = Work()
     for kernel in kernels:

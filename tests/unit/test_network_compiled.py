@@ -80,20 +80,31 @@ def test_results_do_not_depend_on_the_number_of_threads():
     dataset = NeighborDataset(graphs(displaced(6)), 2, 11)
     neighbors = dataset.batch(np.arange(12)).inputs
     x, sites = torch.randn(len(neighbors), 8), torch.randn(len(neighbors), 32)
-    gaussians, bias = torch.randn(11, 16), torch.randn(16)
+    gaussians, (scale, shift, center) = torch.randn(11, 16), torch.randn(3, 16)
     before, found = torch.get_num_threads(), []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         sums = compiled.Sums(neighbors, neighbors.pairs.count, 8)
-        y = sums.gate(sites, gaussians, bias)
-        out = sums.update(x, y, bias[:8], bias[8:])
+        y = sums.gate(sites, gaussians, scale, shift)
+        out = sums.update(x, y, shift[:8], shift[8:])
         d = sums.update_gradient(out, y, x)
         again = sums.norm_gradient(x, y, *gaussians[:3, :8])
-        gradient = sums.gate_gradient(sites, gaussians, bias, again)
-        found.append((y, out, *d, again, *gradient, compiled.neighbor_sums(neighbors, x)))
+        gradient = sums.gate_gradient(sites, gaussians, scale, shift, center, again)
+        shares = compiled.Sums(neighbors, neighbors.share, 8)
+        # without Gaussians, whose matrix products are torch's
+        q, _, squares = shares.moments(sites, torch.zeros(11, 16), center)
+        through = sums.through_norm(gradient[0].clone(), q, scale, shift, center)
+        found.append((y, out, *d, again, *gradient, q, squares, through))
     torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def statistics(x, weight, bias, neighbors):
+    """Mean and variance of the messages."""
+    found, norm = [], (torch.ones_like(bias), torch.zeros_like(bias))
+    compiled.NormalizedGatedSum.apply(x, None, weight, bias, *norm, neighbors, 1e-5, found)
+    return found
 
 
 def test_statistics_are_those_of_all_messages():
@@ -105,9 +116,9 @@ def test_statistics_are_those_of_all_messages():
     expanded = neighbors.expanded[neighbors.distance]
     z = torch.cat([x[target], x[neighbors.source], expanded], 1) @ weight.T
     share = torch.from_numpy(neighbors.edge_count / neighbors.edges)
-    mean = share @ z
-    found = compiled.message_statistics(x, weight, neighbors)
-    torch.testing.assert_close(found[0], mean, rtol=1e-12, atol=1e-12)
+    mean, bias = share @ z, torch.randn(16, dtype=torch.float64)
+    found = statistics(x, weight, bias, neighbors)
+    torch.testing.assert_close(found[0], mean + bias, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found[1], share @ (z - mean).square(), rtol=1e-12, atol=1e-12)
 
 
@@ -146,15 +157,15 @@ def test_what_is_not_a_number_stays_so():
     x, count = torch.randn(len(neighbors), 8), neighbors.pairs.count
     weight, bias = torch.randn(16, 27), torch.randn(16)
     bias[3] = torch.nan
-    assert compiled.GatedSum.apply(x, weight, bias, neighbors, count)[:, 3].isnan().all()
+    assert compiled.GatedSum.apply(x, None, weight, bias, neighbors, count)[:, 3].isnan().all()
     bias[3], bias[12] = 0.0, torch.nan
-    assert compiled.GatedSum.apply(x, weight, bias, neighbors, count)[:, 4].isnan().all()
+    assert compiled.GatedSum.apply(x, None, weight, bias, neighbors, count)[:, 4].isnan().all()
     one, zero = torch.ones(8), torch.zeros(8)
     x[:, 5] = torch.nan
-    for statistics in ([], [zero, one]):
-        out = compiled.NormalizedUpdate.apply(x, x, one, zero, neighbors, 1e-5, statistics)
+    for found in ([], [zero, one]):
+        out = compiled.NormalizedUpdate.apply(x, x, one, zero, neighbors, 1e-5, found)
         assert out[:, 5].isnan().all()
-    assert compiled.message_statistics(x, weight, neighbors)[1].isnan().all()
+    assert statistics(x, weight, bias, neighbors)[1].isnan().all()
 
 
 def test_functions_of_float32():
@@ -164,12 +175,13 @@ def test_functions_of_float32():
     # one site that is its own neighbor: sigmoid(x) softplus(x) is what is summed, in units of ln 2
     offset, zero = np.array([0, 1], np.int32), np.zeros(1, np.int32)
     nothing, weight = np.zeros((1, 8), np.float32), np.array([[1, 0]], np.float32)
-    gaussians, bias = np.zeros(8 * 16, np.float32), np.zeros(16, np.float32)
+    gaussians = np.zeros(8 * 16, np.float32)
+    scale, shift = np.ones(16, np.float32), np.zeros(16, np.float32)
     for value in x.astype(np.float32):
         table, out = np.zeros(32, np.float32), np.empty((1, 8), np.float32)
         table[:16] = value
         pairs = (offset, zero, zero, weight, zero, nothing)
-        kernel(0, 1, *pairs, table, gaussians, bias, out)
+        kernel(0, 1, *pairs, table, gaussians, scale, shift, out)
         natural = float(value) * np.log(2)
         exact = np.logaddexp(0, natural) / (1 + np.exp(-natural))
         np.testing.assert_allclose(out, exact, rtol=1e-6)

@@ -38,7 +38,8 @@ class Batch:
     Attributes
     ----------
     features
-        Features of the elements (or sites) that occur, [rows before any convolution, 92].
+        Features of the elements (or sites) that occur, [rows before any convolution, 92]; with
+        `feature_row` those of all elements, [elements, 92].
     inputs
         What the convolutions read: layers of sparse sums, or neighbor lists.
     row
@@ -56,6 +57,8 @@ class Batch:
         none.
     site_label
         Class of the sites of each node (`GraphSet.site_label`), [nodes]; None where unknown.
+    feature_row
+        Which of the features each row before any convolution has; None where each has its own.
     """
 
     features: Tensor
@@ -68,6 +71,7 @@ class Batch:
     n_elements: int
     label: Tensor
     site_label: Tensor | None = None
+    feature_row: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.offset) - 1

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba import config, njit
+import numba
+from numba import njit
 
 # LLVM prefers vectors of half the width on processors of Intel with AVX-512, for fear of a lower
 # clock; these loops are a quarter faster with whole ones. What the user has set stands.
+config: Any = numba.config
 if config.CPU_NAME is None and config.CPU_FEATURES is None:
     config.CPU_NAME = llvm.get_host_cpu_name()
     config.CPU_FEATURES = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"

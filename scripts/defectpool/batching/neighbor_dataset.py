@@ -113,7 +113,7 @@ class NeighborDataset:
         numbers = torch.from_numpy(nodes.of(graphs.atomic_number).astype(np.int32))
         on_cpu = self.device.type == "cpu"
         batch = Batch(
-            features=self.features.index_select(0, numbers),
+            features=self.features if on_cpu else self.features.index_select(0, numbers),
             inputs=lists if on_cpu else SparseInputs(lists.expanded, lists.layers),
             row=torch.arange(len(crystal), dtype=torch.int32),
             multiplicity=torch.from_numpy(multiplicity).to(self.dtype),
@@ -123,6 +123,7 @@ class NeighborDataset:
             n_elements=int(first_group[-1]),
             label=torch.from_numpy(self.label[indices]).to(self.dtype),
             site_label=torch.from_numpy(nodes.of(self.site_label)),
+            feature_row=numbers if on_cpu else None,
         )
         return batch if on_cpu else on_device(batch, self.device)
 

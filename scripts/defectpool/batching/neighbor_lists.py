@@ -167,21 +167,18 @@ class NeighborLists:
     @cached_property
     def mean_expanded(self) -> Tensor:
         """Mean of the Gaussian expansions of all edges, [gaussians]."""
-        return (self._distance_share @ self.expanded.double()).to(self.expanded.dtype)
+        share = self._distance_share.to(self.expanded.dtype)
+        return share @ self.expanded
 
     @cached_property
     def expanded_moments(self) -> Tensor:
-        """Second moments of centered expansions and of 1, [gaussians + 1, gaussians + 1]."""
-        centered = self.expanded.double() - self.mean_expanded
-        whole = torch.cat([centered, centered.new_ones(len(centered), 1)], dim=1)
-        return (whole.T @ (self._distance_share[:, None] * whole)).to(self.expanded.dtype)
+        """Second moments of the Gaussian expansions of all edges, less their mean, [K, K]."""
+        centered = self.expanded - self.mean_expanded
+        return (centered.T * self._distance_share.to(centered.dtype)) @ centered
 
     @cached_property
     def expanded_sums(self) -> Tensor:
-        """Sums of share times centered expansion, and of share, over the edges to and from a site.
-
-        Both side by side, [n, 2 (gaussians + 1)].
-        """
+        """Shares times expansions less their mean, over the edges to and from a site, [2 n, K]."""
         from defectpool.batching.pair_kernels import gaussian_sums  # numba may be missing
 
         pairs, d = self.pairs, self.distances
@@ -190,8 +187,8 @@ class NeighborLists:
             pairs.offset, pairs.other, pairs.distance, self.share, d.near, d.value, sums
         )  # fmt: skip
         share = torch.from_numpy(self.site_share)[:, :, None]
-        centered = torch.from_numpy(sums)[:, :, d.padding : d.padding + d.gaussians]
-        return torch.cat([centered - share * self.mean_expanded, share], dim=2).flatten(1)
+        inside = torch.from_numpy(sums)[:, :, d.padding : d.padding + d.gaussians]
+        return (inside - share * self.mean_expanded).flatten(0, 1)
 
     @cached_property
     def _distance_share(self) -> Tensor:

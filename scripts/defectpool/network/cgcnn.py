@@ -13,7 +13,7 @@ from defectpool.batching.geometric import batch_of_data
 from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.config import NetworkSettings
 from defectpool.errors import DefectpoolError
-from defectpool.network.compiled import kernel_maker
+from defectpool.network.compiled import Alike, kernel_maker
 from defectpool.network.convolutions import COMPILED, CONVOLUTIONS
 from defectpool.network.convolutions_plain import PLAIN
 from defectpool.network.pooling import Sites, pooling_named
@@ -87,12 +87,16 @@ class CrystalGraphNetwork(nn.Module):
 
     def rows(self, batch: Batch) -> list[Tensor]:
         """Features of all rows before, between and after the convolutions, each [rows, F]."""
-        found = [self.embedding(batch.features)]
+        embedded, row = self.embedding(batch.features), batch.feature_row
+        found = [embedded if row is None else embedded.index_select(0, row)]
         for number, convolution in enumerate(self.convs):
-            found.append(self._convolve(convolution, number, found[-1], batch))
+            alike = Alike(embedded, row) if number == 0 and row is not None else None
+            found.append(self._convolve(convolution, number, found[-1], batch, alike))
         return found
 
-    def _convolve(self, convolution: nn.Module, number: int, x: Tensor, batch: Batch) -> Tensor:
+    def _convolve(
+        self, convolution: nn.Module, number: int, x: Tensor, batch: Batch, alike: Alike | None
+    ) -> Tensor:
         """One convolution, by compiled sums where the batch and the convolution have them."""
         if (
             isinstance(batch.inputs, NeighborLists)
@@ -100,7 +104,7 @@ class CrystalGraphNetwork(nn.Module):
             and kernel_maker() is not None
         ):
             assert isinstance(convolution, COMPILED)
-            return convolution.over_neighbors(x, batch.inputs)
+            return convolution.over_neighbors(x, batch.inputs, alike)
         out: Tensor = convolution(x, batch.expanded, batch.layers[number])
         return out
 

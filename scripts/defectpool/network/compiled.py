@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -44,43 +44,70 @@ class Sums:
         inside = distances.padding, distances.padding + distances.gaussians
         self.inside, self.rows = slice(*inside), distances.rows
 
-    def gate(self, sites: Tensor, gaussians: Tensor, bias: Tensor) -> Tensor:
+    def gate(self, sites: Tensor, gaussians: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Sum of the gated messages of each site, [n, F].
 
         Parameters
         ----------
         sites
-            Projections of sites as targets and as sources, in units of ln 2, [n, 4 F].
-        gaussians, bias
-            Projections of Gaussians and the bias in these units, [K, 2 F] and [2 F].
+            Projections of sites as targets and as sources, [n, 4 F].
+        gaussians
+            Projections of Gaussians, [K, 2 F].
+        scale, shift
+            Of the messages, [2 F].
         """
         out = sites.new_empty(len(sites), self.width)
-        self._in_blocks(self.kernels.gate, *self._of_messages(sites, gaussians, bias), out)
+        messages = self._of_messages(sites, gaussians, LOG2_E * scale, LOG2_E * shift)
+        self._in_blocks(self.kernels.gate, *messages, out)
         return out
 
     def gate_gradient(
-        self, sites: Tensor, gaussians: Tensor, bias: Tensor, gradient: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients of `gate` with respect to its arguments in natural units."""
-        messages = self._of_messages(sites, gaussians, bias)
-        out, collected = torch.empty_like(sites), self._collected(sites, self.rows + 1)
-        parts = [(part[:-1].ravel(), part[-1]) for part in collected.numpy()]
-        self._in_blocks(
-            self.kernels.gate_gradient, *messages, gradient.contiguous(), out.view(-1), parts=parts
-        )
-        rows = collected.sum(0)
-        return out, rows[self.inside], rows[-1]
+        self, sites: Tensor, gaussians: Tensor, scale: Tensor, shift: Tensor, center: Tensor,
+        gradient: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        """Gradient of `gate` with respect to messages, and to their shift and scale.
 
-    def neighbor_sums(self, x: Tensor) -> Tensor:
-        """Sums of share * (x_i, x_j) over the messages to and of (x_j, x_i) over those from i.
-
-        The last two are in the other order: x_i is its own, [n, 4 F].
+        The first is added up at the sites, [n, 4 F], and at the Gaussians, [K, 2 F]; the last is
+        that of the scale of messages less the center, [2 F].
         """
-        out, site_share = x.new_empty(len(x), 4 * self.width), self.neighbors.site_share
+        messages = self._of_messages(sites, gaussians, LOG2_E * scale, LOG2_E * shift)
+        out, collected = torch.empty_like(sites), self._collected(sites, self.rows + 2)
+        parts = [(part[:-2].ravel(), *part[-2:]) for part in collected.numpy()]
         self._in_blocks(
-            self.kernels.neighbor_sums, *self.pairs[:2], self.pairs[3], site_share, x, out
-        )
-        return out
+            self.kernels.gate_gradient, *messages, center, gradient.contiguous(), out.view(-1),
+            parts=parts,
+        )  # fmt: skip
+        rows = collected.sum(0)
+        d_gaussians = rows[self.inside]
+        return out, d_gaussians, rows[-2], rows[-1] + (d_gaussians * gaussians).sum(0)
+
+    def moments(
+        self, sites: Tensor, gaussians: Tensor, center: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums of messages less their mean, times the shares of all edges that they stand for.
+
+        At the sites, [n, 4 F], and at the Gaussians, [K, 2 F]; and of their squares, [2 F]. The
+        center is the mean of what sites project to.
+        """
+        lists, flat = self.neighbors, sites.view(-1, 2 * self.width)
+        out, collected = lists.expanded_sums @ gaussians, self._collected(sites, 1)
+        parts = [(part[0],) for part in collected.numpy()]
+        self._in_blocks(
+            self.kernels.neighbor_sums, *self.pairs[:2], self.pairs[3], lists.site_share,
+            sites.view(-1), center, out.view(-1), parts=parts,
+        )  # fmt: skip
+        of_gaussians = lists.expanded_sums.T @ flat + lists.expanded_moments @ gaussians
+        squares = collected.sum(0)[0] + (of_gaussians * gaussians).sum(0)
+        return out.view_as(sites), of_gaussians, squares
+
+    def through_norm(
+        self, d: Tensor, q: Tensor, scale: Tensor, total: Tensor, slope: Tensor
+    ) -> Tensor:
+        """Return scale * (d - share * total - slope * q), [n, 4 F], in the memory of d."""
+        share = self.neighbors.site_share
+        flat = d.view(-1), q.view(-1)
+        self._in_blocks(self.kernels.table_gradient, *flat, share, scale, total, slope)
+        return d
 
     def update(self, x: Tensor, y: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Softplus of x + scale * y + shift, [n, F]."""
@@ -106,10 +133,12 @@ class Sums:
         self._in_blocks(self.kernels.norm_gradient, d, y, share, scale, mean, slope, out)
         return out
 
-    def _of_messages(self, sites: Tensor, gaussians: Tensor, bias: Tensor) -> tuple[Any, ...]:
+    def _of_messages(
+        self, sites: Tensor, gaussians: Tensor, scale: Tensor, shift: Tensor
+    ) -> tuple[Any, ...]:
         padded = gaussians.new_zeros(self.rows, 2 * self.width)
         padded[self.inside] = gaussians
-        return (*self.pairs, *self.distances, sites.view(-1), padded.view(-1), bias)
+        return (*self.pairs, *self.distances, sites.view(-1), padded.view(-1), scale, shift)
 
     def _collected(self, like: Tensor, rows: int) -> Tensor:
         """Zeros for what each block collects, [blocks, rows, 2 F]."""
@@ -170,6 +199,43 @@ def _of_each_message(name: str, first: Tensor, *others: Tensor) -> None:
     _in_threads([partial(kernel, *block, *arrays) for block in blocks])
 
 
+class Alike(NamedTuple):
+    """Features of sites of which many are alike.
+
+    Attributes
+    ----------
+    x
+        Those that differ, [m, F].
+    row
+        Which of them each site has, [n]; None where every site has its own.
+    """
+
+    x: Tensor
+    row: Tensor | None = None
+
+    def project(self, weight: Tensor) -> Tensor:
+        """Return the projections of all sites, [n, 4 F]."""
+        found = self.x @ weight.T
+        return found if self.row is None else found.index_select(0, self.row)
+
+    def added_up(self, d: Tensor) -> Tensor:
+        """Sum what belongs to sites that are alike, [n, 4 F] to [m, 4 F]."""
+        if self.row is None:
+            return d
+        return d.new_zeros(len(self.x), d.shape[1]).index_add_(0, self.row, d)
+
+
+def _of_sites(weight: Tensor, width: int) -> Tensor:
+    """Weights of sites as targets and as sources, one below the other, [4 F, F]."""
+    return weight[:, : 2 * width].unflatten(1, (2, width)).transpose(0, 1).flatten(0, 1)
+
+
+def _of_weight(d_sites: Tensor, x: Tensor, d_gaussians: Tensor) -> Tensor:
+    """Gradient of the weights from those of what sites and Gaussians project to."""
+    d_of_sites = (d_sites.T @ x).unflatten(0, (2, -1)).transpose(0, 1).flatten(1)
+    return torch.cat([d_of_sites, d_gaussians.T], 1)
+
+
 class GatedSum(torch.autograd.Function):
     r"""Sum over neighbors :math:`\sum_j c_{ij} \sigma(z_{ij,f}) \odot g(z_{ij,s})`, [n, F].
 
@@ -178,78 +244,88 @@ class GatedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, neighbors: NeighborLists,
-        count: NDArray[Any],
+        ctx: Any, x: Tensor, row: Tensor | None, weight: Tensor, bias: Tensor,
+        neighbors: NeighborLists, count: NDArray[Any],
     ) -> Tensor:  # fmt: skip
         """Return the sums."""
         width = x.shape[1]
-        of_sites = weight[:, : 2 * width].unflatten(1, (2, width)).transpose(0, 1).flatten(0, 1)
-        sites = x @ (LOG2_E * of_sites).T
-        gaussians, units = LOG2_E * weight[:, 2 * width :].T, LOG2_E * bias
-        ctx.sums = Sums(neighbors, count, width)
-        ctx.save_for_backward(x, of_sites, sites, gaussians, units)
-        return ctx.sums.gate(sites, gaussians, units)
+        of_sites = _of_sites(weight, width)
+        sites, gaussians = Alike(x, row).project(of_sites), weight[:, 2 * width :].T
+        ctx.sums, ctx.row = Sums(neighbors, count, width), row
+        ctx.save_for_backward(x, of_sites, sites, gaussians, bias)
+        return ctx.sums.gate(sites, gaussians, torch.ones_like(bias), bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of sites, weights and bias."""
         x, of_sites, sites, gaussians, bias = ctx.saved_tensors
-        d, d_gaussians, d_bias = ctx.sums.gate_gradient(sites, gaussians, bias, gradients[0])
-        d_of_sites = (d.T @ x).unflatten(0, (2, -1)).transpose(0, 1).flatten(1)
-        return d @ of_sites, torch.cat([d_of_sites, d_gaussians.T], 1), d_bias, None, None
+        one, zero = torch.ones_like(bias), torch.zeros_like(bias)
+        d, d_gaussians, d_bias, _ = ctx.sums.gate_gradient(
+            sites, gaussians, one, bias, zero, gradients[0]
+        )
+        d = Alike(x, ctx.row).added_up(d)
+        return d @ of_sites, None, _of_weight(d, x, d_gaussians), d_bias, None, None
 
 
-class _SecondMoments(torch.autograd.Function):
-    r"""Second moments of (x_i, x_j, u, 1) over all edges, [2 F + K + 1, 2 F + K + 1].
+class NormalizedGatedSum(torch.autograd.Function):
+    r"""`GatedSum` of messages that a batch normalization has passed, in training, [n, F].
 
-    With :math:`P_{ij}` the share of edges that the messages from j to i stand for,
-    :math:`\sum p x_i x_j^T = X^T P X`, and the moments with what does not depend on x are products
-    with sums over the messages of each site, which are made once for a batch.
+    z = N(W (x_i, x_j, u) + b), with N the batch normalization over all edges. With T the matrix
+    that adds up what sites and Gaussians project to, t, to messages T t, and p the shares of edges
+    that messages stand for: going back, the normalization needs
+    :math:`q = T^T (p (T t - mean))`, which comes with the variance, and the gradient g of the
+    messages only as :math:`T^T g`, since :math:`\sum_m g_m z_m = \sum_r t_r (T^T g)_r`. The
+    gradient of the bias b is 0, since the mean is subtracted from the messages.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, neighbors: NeighborLists) -> Tensor:
-        """Return the moments; u are the expanded distances less their mean."""
-        f = x.shape[1]
-        ctx.sums, ctx.expanded = neighbor_sums(neighbors, x), neighbors.expanded_sums
-        own, crossed, source = (x.T @ ctx.sums[:, : 3 * f]).split(f, dim=1)
-        of_target, of_source = (x.T @ ctx.expanded).chunk(2, dim=1)
-        sites = torch.cat([torch.cat([own, crossed], 1), torch.cat([crossed.T, source], 1)])
-        mixed = torch.cat([of_target, of_source])
-        return torch.cat(
-            [torch.cat([sites, mixed], 1), torch.cat([mixed.T, neighbors.expanded_moments], 1)]
+    def forward(
+        ctx: Any, x: Tensor, row: Tensor | None, weight: Tensor, bias: Tensor, gamma: Tensor,
+        beta: Tensor, neighbors: NeighborLists, eps: float, statistics: list[Tensor],
+    ) -> Tensor:  # fmt: skip
+        """Return the sums; mean and variance of the messages are added to the statistics."""
+        width = x.shape[1]
+        of_sites = _of_sites(weight, width)
+        sites, gaussians = Alike(x, row).project(of_sites), weight[:, 2 * width :].T
+        center = mean_of_sites(sites, neighbors)
+        mean = center + neighbors.mean_expanded @ gaussians
+        q, q_gaussians, variance = Sums(neighbors, neighbors.share, width).moments(
+            sites, gaussians, center
         )
+        deviation = (variance.clamp_min(0) + eps).rsqrt()
+        scale = gamma * deviation
+        shift = beta - scale * mean
+        statistics += [mean + bias, variance]
+        ctx.sums, ctx.row = Sums(neighbors, neighbors.pairs.count, width), row
+        ctx.save_for_backward(
+            x, of_sites, sites, gaussians, mean, q, q_gaussians, deviation, scale, shift
+        )
+        return ctx.sums.gate(sites, gaussians, scale, shift)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradient of the sites."""
-        d = gradients[0] + gradients[0].T
-        f = ctx.sums.shape[1] // 4
-        own, crossed, of_target = d[:f, :f], d[:f, f : 2 * f], d[:f, 2 * f :]
-        source, of_source = d[f : 2 * f, f : 2 * f], d[f : 2 * f, 2 * f :]
-        d_x = ctx.sums @ torch.cat([own, crossed.T, source, crossed])
-        return d_x.addmm_(ctx.expanded, torch.cat([of_target.T, of_source.T])), None
+        """Return the gradients of sites, weights, and of the normalization."""
+        x, of_sites, sites, gaussians, mean, q, q_gaussians, deviation, scale, shift = (
+            ctx.saved_tensors
+        )
+        sums: Sums = ctx.sums
+        d, d_gaussians, total, product = sums.gate_gradient(
+            sites, gaussians, scale, shift, mean, gradients[0]
+        )
+        slope = product * deviation.square()
+        d = Alike(x, ctx.row).added_up(sums.through_norm(d, q, scale, total, slope))
+        share = sums.neighbors.mean_expanded[:, None]
+        d_gaussians = scale * (d_gaussians - share * total - slope * q_gaussians)
+        d_weight, d_bias = _of_weight(d, x, d_gaussians), torch.zeros_like(total)
+        return (
+            d @ of_sites, None, d_weight, d_bias, product * deviation, total, None, None, None
+        )  # fmt: skip
 
 
-def neighbor_sums(neighbors: NeighborLists, x: Tensor) -> Tensor:
-    """Sums of p (x_i, x_j) over messages to each site and p (x_j, x_i) from it, [n, 4 F]."""
-    return Sums(neighbors, neighbors.share, x.shape[1]).neighbor_sums(x)
-
-
-def message_statistics(
-    x: Tensor, weight: Tensor, neighbors: NeighborLists
-) -> tuple[Tensor, Tensor]:
-    r"""Mean and variance of W (x_i, x_j, u) over all edges, both [2 F].
-
-    They follow from the mean m and the covariance C of (x_i, x_j, u) as :math:`W m` and
-    :math:`\mathrm{diag}(W C W^T)`, without the messages.
-    """
-    center = (neighbors.row_share @ x).detach()  # any point would do but for rounding
-    moments = _SecondMoments.apply(x - center, neighbors)
-    apart = moments[:-1, -1]
-    covariance = moments[:-1, :-1] - apart[:, None] * apart
-    mean = weight @ (apart + torch.cat([center, center, neighbors.mean_expanded]))
-    return mean, ((weight @ covariance) * weight).sum(1).clamp_min(0)
+def mean_of_sites(sites: Tensor, neighbors: NeighborLists) -> Tensor:
+    """Mean, over all edges, of what their two sites project to, [2 F]."""
+    to, back = (torch.from_numpy(neighbors.site_share).T @ sites).unflatten(1, (2, -1))
+    return to[0] + back[1]
 
 
 class NormalizedUpdate(torch.autograd.Function):

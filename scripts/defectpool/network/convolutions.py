@@ -22,12 +22,13 @@ from defectpool.batching.layer import Layer
 from defectpool.batching.neighbor_lists import NeighborLists
 from defectpool.batching.sparse import SparseSum
 from defectpool.network.compiled import (
+    Alike,
     GatedSum,
+    NormalizedGatedSum,
     NormalizedUpdate,
     gated,
     gated_gradient,
     kernel_maker,
-    message_statistics,
 )
 
 Convolution = Callable[[int, int], nn.Module]
@@ -71,24 +72,34 @@ class Gated(nn.Module):
         self.bn1 = nn.BatchNorm1d(2 * width)
         self.bn2 = nn.BatchNorm1d(width)
 
-    def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
-        """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
-        fc, bn1, bn2, statistics = self.fc_full, self.bn1, self.bn2, self._statistics()
+    def over_neighbors(
+        self, x: Tensor, neighbors: NeighborLists, alike: Alike | None = None
+    ) -> Tensor:
+        """Convolve by compiled sums: sites in [n, F] to sites out [n, F].
+
+        Where many sites are alike, `alike` are the different ones among x.
+        """
+        fc, bn1, bn2 = self.fc_full, self.bn1, self.bn2
+        statistics = self._statistics()
+        of_messages, of_sites = statistics[:2], statistics[2:]
+        different = alike or Alike(x)
         if self.training:
-            mean, variance = message_statistics(x, fc.weight, neighbors)
-            mean = mean + fc.bias
+            y = NormalizedGatedSum.apply(
+                *different, fc.weight, fc.bias, bn1.weight, bn1.bias, neighbors, bn1.eps,
+                of_messages,
+            )  # fmt: skip
         else:
-            mean, variance = statistics[:2]
-        # the first normalization is one of the weights
-        scale = bn1.weight * (variance + bn1.eps).rsqrt()
-        weight, bias = scale[:, None] * fc.weight, scale * (fc.bias - mean) + bn1.bias
-        y = GatedSum.apply(x, weight, bias, neighbors, neighbors.pairs.count)
-        of_sites = statistics[2:]
+            # the first normalization is one of the weights
+            scale = bn1.weight * (of_messages[1] + bn1.eps).rsqrt()
+            shift = scale * (fc.bias - of_messages[0]) + bn1.bias
+            count = neighbors.pairs.count
+            weight = scale[:, None] * fc.weight
+            y = GatedSum.apply(*different, weight, shift, neighbors, count)
         out: Tensor = NormalizedUpdate.apply(
             x, y, bn2.weight, bn2.bias, neighbors, bn2.eps, of_sites
         )
         edges, sites = x.new_tensor([neighbors.edges, neighbors.multiplicity.sum()])
-        self._update([mean.detach(), variance.detach(), *of_sites], edges, sites)
+        self._update([*of_messages, *of_sites], edges, sites)
         return out
 
     def _statistics(self) -> list[Tensor]:
@@ -295,10 +306,16 @@ class Smooth(nn.Module):
         self.fc_full = nn.Linear(2 * width + gaussians, 2 * width)
         self.norm = nn.LayerNorm(width)
 
-    def over_neighbors(self, x: Tensor, neighbors: NeighborLists) -> Tensor:
-        """Convolve by compiled sums: sites in [n, F] to sites out [n, F]."""
+    def over_neighbors(
+        self, x: Tensor, neighbors: NeighborLists, alike: Alike | None = None
+    ) -> Tensor:
+        """Convolve by compiled sums: sites in [n, F] to sites out [n, F].
+
+        Where many sites are alike, `alike` are the different ones among x.
+        """
+        weight, bias = self.fc_full.weight, self.fc_full.bias
         total = GatedSum.apply(
-            x, self.fc_full.weight, self.fc_full.bias, neighbors, neighbors.cutoff_count
+            *(alike or Alike(x)), weight, bias, neighbors, neighbors.cutoff_count
         )
         return F.softplus(x + self.norm(total))
 

@@ -1,12 +1,13 @@
 """Compiled sums over pairs of neighbors for gated convolutions, which write no message to memory.
 
-A message to site i from its neighbor j is z = t_i + s_j + b + sum_g u_g w_g: what i projects to as
-a target, what j projects to as a source, the bias, and what the Gaussians of their distance project
-to. Of these Gaussians only the nearest few differ from 0 in the precision of the network, and they
-are neighbors in their table. So a message needs a few additions and stays in the cache, and going
-back it is computed again. The message from i to j has the same distance: both are made together.
+A message to site i from its neighbor j is z = a (t_i + s_j + sum_g u_g w_g) + b: what i projects
+to as a target, what j projects to as a source, and what the Gaussians of their distance project to,
+scaled and shifted by a batch normalization or a bias. Of these Gaussians only the nearest few
+differ from 0 in the precision of the network, and they are neighbors in their table. So a message
+needs a few additions and stays in the cache, and going back it is computed again. The message from
+i to j has the same distance: both are made together.
 
-Numbers of a message are in units of ln 2, so that exponentials have the base 2, which a processor
+Gates read messages in units of ln 2, so that exponentials have the base 2, which a processor
 computes faster. numba compiles the loops for the processor at hand. They release Python's global
 lock, so blocks of crystals run in threads; a block writes to no row of another. Sums over all
 sites are collected in each block and added in the order of the blocks, whatever the number of
@@ -30,14 +31,16 @@ TOGETHER = 8
 
 
 @njit(inline="always", **OPTIONS)
-def messages(z: Any, here: Any, there: Any, bias: Any, u: Any, rows: Any, both: Any) -> None:
+def messages(
+    z: Any, here: Any, there: Any, scale: Any, shift: Any, u: Any, rows: Any, both: Any
+) -> None:
     """Write both messages between two sites to z: first the one that `here` receives."""
     for part in range(len(u) // TOGETHER):
         u0, u1, u2, u3 = u[8 * part], u[8 * part + 1], u[8 * part + 2], u[8 * part + 3]
         u4, u5, u6, u7 = u[8 * part + 4], u[8 * part + 5], u[8 * part + 6], u[8 * part + 7]
         g = rows[8 * part * both : (8 * part + 8) * both]
         for f in range(both):
-            before = bias[f] if part == 0 else z[f]
+            before = z[f] if part else z.dtype.type(0)
             z[f] = (
                 before + u0 * g[f] + u1 * g[both + f] + u2 * g[2 * both + f]
                 + u3 * g[3 * both + f] + u4 * g[4 * both + f] + u5 * g[5 * both + f]
@@ -45,13 +48,13 @@ def messages(z: Any, here: Any, there: Any, bias: Any, u: Any, rows: Any, both: 
             )  # fmt: skip
     for f in range(both):
         shared = z[f]
-        z[f] = shared + (here[f] + there[both + f])
-        z[both + f] = shared + (there[f] + here[both + f])
+        z[f] = scale[f] * (shared + (here[f] + there[both + f])) + shift[f]
+        z[both + f] = scale[f] * (shared + (there[f] + here[both + f])) + shift[f]
 
 
 @njit(inline="always", **OPTIONS)
 def spread(z: Any, here: Any, there: Any, u: Any, rows: Any, both: Any) -> None:
-    """Add z to the rows that it is a sum of: the transpose of `messages`, without the bias."""
+    """Add z to the rows that it is a sum of: `messages` transposed, without scale and shift."""
     for f in range(both):
         first, second = z[f], z[both + f]
         here[f] += first
@@ -86,6 +89,18 @@ def exponentials(z: Any, out: Any, width: Any) -> None:
             of_y[f] = exp2(-within(abs(y[f]), -most, most))
 
 
+@njit(inline="always", **OPTIONS)
+def products(
+    first: Any, last: Any, sums: Any, table: Any, center: Any, out: Any, both: Any
+) -> None:
+    """Add sums at sites times what these project to, less the center."""
+    for i in range(first, last):
+        one = sums[2 * i * both : 2 * (i + 1) * both]
+        row = table[2 * i * both : 2 * (i + 1) * both]
+        for f in range(both):
+            out[f] += one[f] * (row[f] - center[f]) + one[both + f] * row[both + f]
+
+
 @cache
 def kernels(width: int) -> SimpleNamespace:
     """Compiled loops over sites of `width` features and messages of twice as many numbers.
@@ -96,14 +111,14 @@ def kernels(width: int) -> SimpleNamespace:
     Arguments that they share: the block of sites [first, last), pairs of site i in
     `offset[i]:offset[i + 1]`, `other` site and `distance` of each pair, weights of its two messages
     (`weight`), first Gaussian and values of each distance (`near`, `value`), and, all of them flat,
-    projected sites (`table`: t_i, s_i), Gaussians and bias.
+    projected sites (`table`: t_i, s_i), Gaussians, scale and shift.
     """
     both = 2 * width
 
     @compiled
     def gate(
         first: Any, last: Any, offset: Any, other: Any, distance: Any, weight: Any, near: Any,
-        value: Any, table: Any, gaussians: Any, bias: Any, out: Any,
+        value: Any, table: Any, gaussians: Any, scale: Any, shift: Any, out: Any,
     ) -> None:  # fmt: skip
         """Sum weight * sigmoid * softplus of the halves of the messages at each site."""
         number = table.dtype.type
@@ -117,7 +132,8 @@ def kernels(width: int) -> SimpleNamespace:
                 j, d = other[pair], distance[pair]
                 there = table[2 * j * both : 2 * (j + 1) * both]
                 g = near[d] * both
-                messages(z, here, there, bias, value[d], gaussians[g : g + span], both)
+                rows = gaussians[g : g + span]
+                messages(z, here, there, scale, shift, value[d], rows, both)
                 exponentials(z, e, width)
                 for side in range(2):
                     w = weight[pair, side] * ln2
@@ -131,10 +147,14 @@ def kernels(width: int) -> SimpleNamespace:
     @compiled
     def gate_gradient(
         first: Any, last: Any, offset: Any, other: Any, distance: Any, weight: Any, near: Any,
-        value: Any, table: Any, gaussians: Any, bias: Any, gradient: Any, out: Any,
-        d_gaussians: Any, d_bias: Any,
+        value: Any, table: Any, gaussians: Any, scale: Any, shift: Any, center: Any, gradient: Any,
+        out: Any, d_gaussians: Any, d_shift: Any, d_scale: Any,
     ) -> None:  # fmt: skip
-        """Gradient of `gate` with respect to what messages are sums of, in natural units."""
+        """Gradient of `gate` with respect to messages, added up at what they are sums of.
+
+        In natural units, and without the scale. That of the scale lacks what Gaussians add, and is
+        that of messages less the center.
+        """
         number = table.dtype.type
         one, zero, ln2 = number(1), number(0), number(LN2)
         z, e = np.empty(2 * both, table.dtype), np.empty(2 * both, table.dtype)
@@ -147,7 +167,8 @@ def kernels(width: int) -> SimpleNamespace:
                 j, d = other[pair], distance[pair]
                 there = table[2 * j * both : 2 * (j + 1) * both]
                 g = near[d] * both
-                messages(z, here, there, bias, value[d], gaussians[g : g + span], both)
+                rows = gaussians[g : g + span]
+                messages(z, here, there, scale, shift, value[d], rows, both)
                 exponentials(z, e, width)
                 for side in range(2):
                     w = weight[pair, side]
@@ -168,7 +189,52 @@ def kernels(width: int) -> SimpleNamespace:
                 spread(z, d_here, d_there, value[d], d_gaussians[g : g + span], both)
         for i in range(first, last):
             for f in range(both):
-                d_bias[f] += out[2 * i * both + f]
+                d_shift[f] += out[2 * i * both + f]
+        products(first, last, out, table, center, d_scale, both)
+
+    @compiled
+    def neighbor_sums(
+        first: Any, last: Any, offset: Any, other: Any, share: Any, site_share: Any, table: Any,
+        center: Any, out: Any, squares: Any,
+    ) -> None:  # fmt: skip
+        """Add, at each site, the shares of its messages times what sites project to in them.
+
+        Of messages to it, then of those from it, both less the center. Then add the products of
+        these sums and what sites project to.
+        """
+        for i in range(first, last):
+            here = table[2 * i * both : 2 * (i + 1) * both]
+            to, back = site_share[i, 0], site_share[i, 1]
+            of_here = out[2 * i * both : 2 * (i + 1) * both]
+            for f in range(both):
+                of_here[f] += to * (here[f] - center[f])
+                of_here[both + f] += back * (here[both + f] - center[f])
+        for i in range(first, last):
+            here = table[2 * i * both : 2 * (i + 1) * both]
+            of_here = out[2 * i * both : 2 * (i + 1) * both]
+            for pair in range(offset[i], offset[i + 1]):
+                j, to, back = other[pair], share[pair, 0], share[pair, 1]
+                there = table[2 * j * both : 2 * (j + 1) * both]
+                of_there = out[2 * j * both : 2 * (j + 1) * both]
+                for f in range(both):
+                    of_here[f] += to * there[both + f]
+                    of_here[both + f] += back * there[f]
+                for f in range(both):
+                    of_there[f] += back * here[both + f]
+                    of_there[both + f] += to * here[f]
+        products(first, last, out, table, center, squares, both)
+
+    @compiled
+    def table_gradient(
+        first: Any, last: Any, d: Any, q: Any, share: Any, scale: Any, total: Any, slope: Any
+    ) -> None:  # fmt: skip
+        """Write scale * (d - share * total - slope * q) to d: the gradient through the norm."""
+        for i in range(first, last):
+            for side in range(2):
+                part = share[i, side]
+                row = (2 * i + side) * both
+                for f in range(both):
+                    d[row + f] = scale[f] * (d[row + f] - part * total[f] - slope[f] * q[row + f])
 
     @compiled
     def gated(first: Any, last: Any, z: Any, scale: Any, shift: Any, out: Any) -> None:
@@ -200,27 +266,6 @@ def kernels(width: int) -> SimpleNamespace:
             for f in range(width):
                 out[m, f] = slopes[m, f] * gradient[m, f]
                 out[m, width + f] = slopes[m, width + f] * gradient[m, f]
-
-    @compiled
-    def neighbor_sums(
-        first: Any, last: Any, offset: Any, other: Any, share: Any, site_share: Any, x: Any,
-        out: Any,
-    ) -> None:  # fmt: skip
-        """Sums of p (x_i, x_j) over messages from j to i, and of p (x_i, x_j) over those back."""
-        for i in range(first, last):
-            for f in range(width):
-                out[i, f] = site_share[i, 0] * x[i, f]
-                out[i, width + f] = 0
-                out[i, 2 * width + f] = site_share[i, 1] * x[i, f]
-                out[i, 3 * width + f] = 0
-        for i in range(first, last):
-            for pair in range(offset[i], offset[i + 1]):
-                j, to, back = other[pair], share[pair, 0], share[pair, 1]
-                for f in range(width):
-                    out[i, width + f] += to * x[j, f]
-                    out[i, 3 * width + f] += back * x[j, f]
-                    out[j, width + f] += back * x[i, f]
-                    out[j, 3 * width + f] += to * x[i, f]
 
     @compiled
     def update(first: Any, last: Any, x: Any, y: Any, scale: Any, shift: Any, out: Any) -> None:
@@ -264,6 +309,7 @@ def kernels(width: int) -> SimpleNamespace:
         gated=gated,
         gated_gradient=gated_gradient,
         neighbor_sums=neighbor_sums,
+        table_gradient=table_gradient,
         update=update,
         update_gradient=update_gradient,
         norm_gradient=norm_gradient,
