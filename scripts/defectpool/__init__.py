@@ -7,6 +7,8 @@ that `import defectpool` takes milliseconds and works without PyTorch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from defectpool.runtime.threads import let_threads_rest
+
 if TYPE_CHECKING:
     from defectpool import scan
     from defectpool.graphs import cif_to_graph, graph
@@ -25,6 +27,8 @@ _MODULES = {
     "graph": "defectpool.graphs",
     "load_models": "defectpool.network.model_file",
 }
+
+let_threads_rest()  # before torch is imported
 
 
 def __getattr__(name: str) -> Any:

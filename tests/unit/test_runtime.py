@@ -37,6 +37,27 @@ def test_identities_do_not_depend_on_the_process():
     assert seen == {f"{seed(0, 'a')} {shard_of('1MoS2-1', 7)} {content_id('a', 'bc')}\n"}
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}),
+        ({"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5", "KMP_BLOCKTIME": "1"}),
+        ({"OMP_WAIT_POLICY": "active"}, {}),
+    ],
+)
+def test_threads_of_openmp_rest_unless_the_user_says_otherwise(given, expected):
+    code = "import defectpool, os; print({k: v for k, v in os.environ.items() if 'P_' in k})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT / "scripts",
+        env=given,
+        check=True,
+    )
+    assert done.stdout == f"{given | expected}\n"
+
+
 def test_parts_are_kept_apart():
     assert content_id("a", "bc") != content_id("ab", "c")
     assert 0 <= seed("x") < 2**63

@@ -1,1 +1,1 @@
-"""What a process needs to run safely: leases, atomic writes, logs, records, digests, memory."""
+"""What a process needs to run safely: leases, files, logs, records, digests, memory, threads."""
