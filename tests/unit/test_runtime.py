@@ -40,13 +40,13 @@ def test_identities_do_not_depend_on_the_process():
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "1"}),
-        ({"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5", "KMP_BLOCKTIME": "1"}),
-        ({"OMP_WAIT_POLICY": "active"}, {}),
+        ({}, {"GOMP_SPINCOUNT": "10000"}),
+        ({"GOMP_SPINCOUNT": "5"}, {"GOMP_SPINCOUNT": "5"}),
+        ({"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active"}),
     ],
 )
 def test_threads_of_openmp_rest_unless_the_user_says_otherwise(given, expected):
-    code = "import defectpool, os; print({k: v for k, v in os.environ.items() if 'P_' in k})"
+    code = "import defectpool, os; print({k: v for k, v in os.environ.items() if 'OMP_' in k})"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -55,7 +55,7 @@ def test_threads_of_openmp_rest_unless_the_user_says_otherwise(given, expected):
         env=given,
         check=True,
     )
-    assert done.stdout == f"{given | expected}\n"
+    assert done.stdout == f"{expected}\n"
 
 
 def test_parts_are_kept_apart():
