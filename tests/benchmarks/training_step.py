@@ -6,7 +6,9 @@ Of the steps on a batch the shortest counts, since other jobs on the machine dis
 is the mean over batches. (On a busy machine ask for one thread: then processor time is taken, and
 no thread waits for another.) A step is all of it, from crystals in memory: the batch is put
 together (by cgcnn2's `collate_pool`, torch_geometric's `Batch`, our data set), forward, backward,
-optimizer.
+optimizer. All run with two settings: numbers below the normal range are 0, since on processors of
+Intel the others take up to six times as long with them, and OpenMP's threads rest soon
+(`defectpool.runtime.threads`), which makes no difference to the others.
 
 Writes training_step.csv (cells, supercell, implementation, ms_per_graph), training_step.md (ratios,
 the distance from the machine's limits, and whether the aims are reached) and training_step.svg and

@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 
 import ase.io
+import psutil
 import pytest
 from ase.build import mx2
 from ase.db import connect
@@ -151,8 +152,12 @@ FILES: dict[str, tuple[str | bytes, str]] = {
 
 
 def alone(function: Callable[..., object], *arguments: object) -> tuple[object, float, int]:
-    """Run a function in a forked process; its result, its seconds and its peak memory in bytes."""
+    """Run a function in a forked process; its result, its seconds and what memory it adds in bytes.
+
+    That is its peak, less what this process, of which it is a copy, holds already.
+    """
     receiver, sender = multiprocessing.Pipe(duplex=False)
+    held = psutil.Process().memory_info().rss
     started = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -169,7 +174,7 @@ def alone(function: Callable[..., object], *arguments: object) -> tuple[object, 
     except EOFError:
         result = TimeoutError("the process ended without a result")
     _, _, usage = os.wait4(child, 0)
-    return result, time.monotonic() - started, usage.ru_maxrss * 1024
+    return result, time.monotonic() - started, usage.ru_maxrss * 1024 - held
 
 
 def outcome(source: str, path: str, out: Path) -> tuple[list[str], list[tuple[str, str, str]]]:

@@ -113,7 +113,8 @@ class Surroundings:
     def place(self, point: NDArray[np.float64], reach: float) -> Place | None:
         """Place near a point, if enough of the sites around it lack something there.
 
-        Where none of them has a peer, what is missing is not known, and its number 0.
+        Of several places it is that which most of them lack, and of these the nearest. Where no
+        site has a peer, what is missing is not known, and its number 0.
         """
         rows, vectors = self.tree.around(point)
         distances = np.linalg.norm(vectors, axis=1)
@@ -125,7 +126,12 @@ class Surroundings:
         if not asked:
             return Place(point, 0, frozenset())
         places = self.within([one for lacking in asked for one in lacking], point, reach)
-        best = max(self.distinct(places), key=lambda one: len(one.sites), default=None)
+
+        def fit(one: Place) -> tuple[int, float]:
+            vector = self.shortest(one.position[None] - point)
+            return len(one.sites), -float(np.linalg.norm(vector))
+
+        best = max(self.distinct(places), key=fit, default=None)
         return best if best and len(best.sites) >= SHARE * len(asked) else None
 
     def missing(self, site: int) -> list[Place] | None:
