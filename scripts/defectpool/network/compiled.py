@@ -160,13 +160,18 @@ def _workers(threads: int) -> ThreadPoolExecutor:
 
 
 def _in_threads(jobs: list[Callable[[], None]]) -> None:
-    """Run jobs in as many threads as torch has."""
-    threads = torch.get_num_threads()
-    if threads == 1 or len(jobs) < 2:
-        for job in jobs:
+    """Run jobs in as many threads as torch has, this one among them, each taking the next job."""
+    waiting = iter(jobs)
+
+    def work() -> None:
+        for job in waiting:
             job()
-    else:
-        list(_workers(threads).map(lambda job: job(), jobs))
+
+    others = torch.get_num_threads() - 1
+    working = [_workers(others).submit(work) for _ in range(min(others, len(jobs) - 1))]
+    work()
+    for one in working:
+        one.result()
 
 
 # Messages of a block, where none of them is a sum over others.
