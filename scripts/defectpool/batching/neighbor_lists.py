@@ -167,14 +167,13 @@ class NeighborLists:
     @cached_property
     def mean_expanded(self) -> Tensor:
         """Mean of the Gaussian expansions of all edges, [gaussians]."""
-        share = self._distance_share.to(self.expanded.dtype)
-        return share @ self.expanded
+        return self._distance_share @ self.expanded
 
     @cached_property
     def expanded_moments(self) -> Tensor:
         """Second moments of the Gaussian expansions of all edges, less their mean, [K, K]."""
         centered = self.expanded - self.mean_expanded
-        return (centered.T * self._distance_share.to(centered.dtype)) @ centered
+        return (centered.T * self._distance_share) @ centered
 
     @cached_property
     def expanded_sums(self) -> Tensor:
@@ -192,11 +191,10 @@ class NeighborLists:
 
     @cached_property
     def _distance_share(self) -> Tensor:
-        """Share of all edges that have a distance, float64, [d]."""
+        """Share of all edges that have a distance, [d]."""
         share = self.share.sum(1, dtype=np.float64)
-        return torch.from_numpy(
-            np.bincount(self.pairs.distance, share, minlength=len(self.distances.near))
-        )
+        found = np.bincount(self.pairs.distance, share, minlength=len(self.distances.near))
+        return torch.from_numpy(found.astype(self.count.dtype))
 
     @cached_property
     def row_share(self) -> Tensor:
